@@ -11,7 +11,7 @@ from groundup.datasets.instructions import SPLITS as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import InstructionsConfig
 from groundup.datasets.spam import SPLITS as SPAM_SPLITS
 from groundup.datasets.spam import BookSpamConfig, SpamConfig
-from groundup.files import read_json, scratch_folder, write_json
+from groundup.files import read_json, write_json
 from groundup.parallel.cluster import ClusterConfig
 from groundup.text.jsonl import read_splits
 from groundup.tracking import Run
@@ -35,23 +35,23 @@ def main(
     from groundup.validation.expectations import validate_splits  # takes 5 s to import
 
     contamination.unlink(missing_ok=True)
-    splits = {"spam": read_splits(spam_dir, SPAM_SPLITS)}
-    splits["instructions"] = read_splits(instructions_dir, INSTRUCTION_SPLITS)
-    digits, cut_inside = (read_json(corpus / "report.json")[key] for key in ("digits_count", "cut_inside"))
-    with scratch_folder(results) as scratch:
-        found = check(corpus, **splits, folder=scratch, cluster=cluster, corpus_digits_count=digits)
-    suspects = find_suspects(corpus, CORPUS_SPLITS, cluster, keep_digits=digits)
+    messages = read_splits(spam_dir, SPAM_SPLITS)
+    tasks = read_splits(instructions_dir, INSTRUCTION_SPLITS)
+    facts = read_json(corpus / "report.json")
+    found = check(corpus, messages, tasks, results, cluster, corpus_digits_count=facts["digits_count"])
+    suspects = find_suspects(corpus, CORPUS_SPLITS, cluster, keep_digits=facts["digits_count"])
     report = validate_splits(
         suspects.rows,
-        **splits,
+        messages,
+        tasks,
         corpus_rows=suspects.sizes,
-        corpus_digits_count=digits,
+        corpus_digits_count=facts["digits_count"],
         spam_protocol=spam.protocol,
         spam_balance="undersample" if isinstance(spam, BookSpamConfig) else spam.balance,
         instructions_protocol=instructions.protocol,
     )
-    leaky = {name for name, made in zip(splits, (spam, instructions), strict=True) if made.protocol == "book"}
-    add_suite(report, suite(found, leaky, cut_inside))
+    leaky = {name for name, one in (("spam", spam), ("instructions", instructions)) if one.protocol == "book"}
+    add_suite(report, suite(found, leaky, facts["cut_inside"]))
     write_json(results, report)
     run.artifact(results, "validation")
     run.log({f"contaminated/{name}": items["contaminated"] for name, items in found["sets"].items()})

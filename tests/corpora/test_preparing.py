@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.corpora import preparing
@@ -99,6 +99,7 @@ def test_every_reason_is_counted():
     assert {d["id"] for d in train + val} == {"d0", "d3"} or report["cut_inside"]
 
 
+@settings(max_examples=25)
 @given(texts)
 def test_no_text_and_no_13_words_on_both_sides(texts):
     rows = documents(*texts)
@@ -141,6 +142,7 @@ def test_documents_that_share_13_words_stay_together():
     assert 3 <= report["moved_to_train"] <= 17
 
 
+@settings(max_examples=25)
 @given(texts, st.sampled_from([0.1, 0.3, 0.6]))
 def test_gate_comes_from_train_and_leaves_val_as_it_is(lines, gate_fraction):
     rows = documents(*lines)
@@ -342,19 +344,24 @@ def test_near_duplicates_are_those_that_a_comparison_of_all_pairs_finds(small_pa
         assert splits == in_memory.prepare(kept, config())[0]
 
 
-@pytest.mark.parametrize("shard_megabytes", [None, 1])
-def test_every_place_writes_the_same_bytes(tmp_path, small_parts, dask_address, shard_megabytes):
-    raw = shards(tmp_path / "raw.jsonl", ROWS)
-    places = [HERE, ProcessesConfig("processes", 2, 16), DaskConfig("dask", dask_address, 20, 16)]
-    for number, place in enumerate(places):
-        preparing.prepare(raw, config(shard_megabytes=shard_megabytes), tmp_path / str(number), place)
-    first, *others = (files_of(tmp_path / str(number)) for number in range(3))
-    assert [first == other for other in others] == [True, True]
+@pytest.mark.parametrize(
+    ("shard_megabytes", "place"), [(None, HERE), (1, ProcessesConfig("processes", 2, 16))]
+)
+def test_every_place_writes_the_same_bytes(
+    tmp_path, monkeypatch, small_parts, dask_address, shard_megabytes, place
+):
+    monkeypatch.chdir(tmp_path)  # in which no worker was started
+    shards(Path("raw.jsonl"), ROWS)
+    dask = DaskConfig("dask", dask_address, 20, 16)
+    for name, where in (("here", place), ("dask", dask)):
+        preparing.prepare(Path("raw.jsonl"), config(shard_megabytes=shard_megabytes), Path(name), where)
+    first, other = (files_of(tmp_path / name) for name in ("here", "dask"))
+    assert first == other
     assert len(first) == (4 if shard_megabytes is None else 2 + 2 * 5)  # gate is an empty file
     splits, report = in_memory.prepare(ROWS, config())
-    assert read_splits(tmp_path / "0", preparing.SPLITS) == splits
-    assert read_json(tmp_path / "0/report.json") == report
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "raw.jsonl"]
+    assert read_splits(tmp_path / "here", preparing.SPLITS) == splits
+    assert read_json(tmp_path / "here/report.json") == report
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dask", "here", "raw.jsonl"]
 
 
 def test_a_damaged_shard_is_refused_or_left_out(tmp_path):

@@ -74,12 +74,13 @@ def test_tokens_that_occur_nowhere(corpus: Path, tokenizer: BPETokenizer, tmp_pa
 def test_every_place_writes_the_same_bytes(
     tokenizer: BPETokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask_address: str
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # in which no worker was started
     write(tmp_path / "corpus", TRAIN * 20, VAL * 20)
     write_shards(tmp_path / "corpus", tokenizer, tmp_path / "whole", n_threads=4)
     monkeypatch.setattr(shards, "PART_BYTES", 300)
     places = [HERE, ProcessesConfig("processes", 2, 16), DaskConfig("dask", dask_address, 20, 16)]
     for number, place in enumerate(places):
-        write_shards(tmp_path / "corpus", tokenizer, tmp_path / str(number), place, n_threads=1)
+        write_shards(Path("corpus"), tokenizer, Path(str(number)), place, n_threads=1)
         names = sorted(path.name for path in (tmp_path / str(number)).iterdir())
         assert names == ["meta.json", "train.bin", "val.bin"]
         for name in names:

@@ -14,7 +14,7 @@ def check(corpus, spam, instructions):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_splits(folder / "corpus", corpus, {})
-        return contamination.check(folder / "corpus", spam, instructions, folder, HERE)
+        return contamination.check(folder / "corpus", spam, instructions, folder / "found.json", HERE)
 
 
 def check_pairs(verses):

@@ -48,9 +48,12 @@ def prepare(
             allows, or a shard is damaged or has other columns than the rest.
     """
     _check_fractions(config)
-    parts = parts_of(raw, PART_BYTES if config.shard_megabytes is None else config.shard_megabytes * 10**6)
+    # workers of a cluster may have another working folder
+    parts = parts_of(
+        raw.absolute(), PART_BYTES if config.shard_megabytes is None else config.shard_megabytes * 10**6
+    )
     with atomic_path(out) as folder:
-        scratch = folder / "scratch"  # the next run removes it if this process is killed
+        scratch = folder.absolute() / "scratch"  # the next run removes it if this process is killed
         scratch.mkdir(parents=True)
         surveyor = Surveyor(config, scratch, cluster.memory_megabytes * 10**6)
         surveys = [*map_parts(surveyor, parts, cluster)]

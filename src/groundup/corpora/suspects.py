@@ -45,7 +45,7 @@ def find_suspects(
     parts = [
         (split, part)
         for split, name in enumerate(names)
-        for part in parts_of(corpus / f"{name}.jsonl", PART_BYTES)
+        for part in parts_of(corpus.absolute() / f"{name}.jsonl", PART_BYTES)
     ]
     keys = [*map_parts(partial(_keys, keep_digits), parts, cluster)]
     together = np.concatenate([np.empty(0, KEYS), *keys])

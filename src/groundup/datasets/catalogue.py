@@ -13,19 +13,21 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
 from groundup.datasets import locations
 from groundup.datasets.mixtures import Source, check_sources, mixed_limits
 from groundup.datasets.readers import READERS, canonical_lines
-from groundup.datasets.sharded import SHARDED, files_of, write_shards
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.settings import STRICT
+from groundup.text.shards import COMPRESSED, files_of, write_shards
 
 _log = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")  # names of datasets are also names of files
+# readers of datasets in several files -> the ends of their names in a folder
+SHARDED = {"jsonl": (".jsonl", COMPRESSED), "csv": (".csv",), "parquet": (".parquet",)}
 Role = Literal[
     "pretraining",
     "spam",
@@ -429,7 +431,7 @@ def _in_shards(
         raise BadInput(problem)
     folder = Path(location.url.removeprefix("file:")).expanduser()
     if folder.is_dir():
-        files: Iterable[tuple[str, bytes]] = files_of(folder, location.reader, dataset.max_bytes)
+        files: Iterable[tuple[str, bytes]] = files_of(folder, SHARDED[location.reader], dataset.max_bytes)
         return _write_shards(dataset, location, files, out)
     assert location.shards
 
@@ -452,9 +454,26 @@ def _in_shards(
 def _write_shards(
     dataset: Dataset, location: Location, files: Iterable[tuple[str, bytes]], out: Path
 ) -> Fetched:
+    """Write a shard for each file, given as name and content.
+
+    JSON Lines are copied as they are, whether or not they are compressed: prepare_corpus reads them, and names those
+    that are damaged. Of other formats, the rows are read. Their ids become "file/id", since those of two files may be
+    the same.
+    """
+    copied = location.reader == "jsonl"
+
+    def lines(file: tuple[str, bytes]) -> tuple[str, Iterable[bytes]]:
+        name, data = file
+        if copied:
+            return name, [data]
+        stem = PurePath(name).stem
+        rows = READERS[location.reader](data, dataset.role, name)
+        numbered = (row | {"id": f"{stem}/{row['id']}"} for row in rows)
+        return f"{stem}{COMPRESSED}", canonical_lines(numbered, name)
+
     with atomic_path(out) as temporary:
         temporary.mkdir()
-        size, found = write_shards(files, location.reader, temporary)
+        size, found = write_shards(map(lines, files), temporary, as_is=copied)
         _check_canonical(dataset, found)
     return Fetched(location.url, size, found)
 

@@ -48,8 +48,8 @@ FOUND = np.dtype([("item", "<i8"), ("kind", "u1"), ("text", "<i8")])
 
 
 def batches_of(corpus: Path) -> list[Batch]:
-    """Return a corpus, a file or a folder of shards, in batches."""
-    return [*parts_of(corpus, PART_BYTES)]
+    """Return a corpus, a file or a folder of shards, in batches that workers with another working folder can read."""
+    return [*parts_of(corpus.absolute(), PART_BYTES)]
 
 
 def batches_in(texts: Iterable[str]) -> list[Batch]:
@@ -238,6 +238,7 @@ def index_items(
     Raises:
         BadInput: as `read_part` and `map_parts` do.
     """
+    folder = folder.absolute()
     index = Index(folder, keep_digits, templates, cluster.memory_megabytes * 10**6)
     written = [*map_parts(Indexer(index), enumerate(batches), cluster)]
     offsets = np.cumsum([0, *(count for count, _ in written)])

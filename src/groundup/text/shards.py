@@ -4,10 +4,11 @@
 reads or writes a corpus of any size works on its parts: a compressed shard, or a range of bytes of a plain one.
 """
 
+import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,52 @@ def writing(path: Path, *, as_is: bool = False) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def files_of(folder: Path, suffixes: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the files of a folder whose names end so, in the order of the names.
+
+    Raises:
+        BadInput: there is none, one is too large, or one cannot be read.
+    """
+    files = sorted(file for file in folder.iterdir() if file.name.endswith(suffixes))
+    if not files:
+        expected = " or ".join(f"*{suffix}" for suffix in suffixes)
+        raise BadInput(
+            f"{folder} has no shard; expected files {expected}: put them there, or correct the reader."
+        )
+    for file in files:
+        if file.stat().st_size > max_bytes:
+            raise BadInput(f"{file} has {file.stat().st_size:,} bytes; the limit is {max_bytes:,}")
+        try:
+            yield file.name, file.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read ({error.strerror})") from error
+
+
+def write_shards(
+    shards: Iterable[tuple[str, Iterable[bytes]]], folder: Path, *, as_is: bool
+) -> tuple[int, str]:
+    """Write shards into an existing folder, and return the number of bytes given and their SHA-256.
+
+    Args:
+        shards: names and pieces, which are read when they are needed.
+        folder: where.
+        as_is: as in `writing`.
+
+    Raises:
+        BadInput: two shards have the same name.
+    """
+    hashed, size = hashlib.sha256(), 0
+    for name, pieces in shards:
+        if (folder / name).exists():
+            raise BadInput(f"two shards are called {name}; expected different names: rename one.")
+        with writing(folder / name, as_is=as_is) as file:
+            for piece in pieces:
+                hashed.update(piece)
+                size += len(piece)
+                file.write(piece)
+    return size, hashed.hexdigest()
 
 
 def _lines(path: Path, start: int, stop: int | None) -> Iterator[bytes]:

@@ -80,7 +80,7 @@ def count_corpus(
         BadInput: as `count_words` does; a line is not a document; the message names the line.
     """
     compile_pattern(pattern)
-    parts = parts_of(corpus, PART_BYTES)
+    parts = parts_of(corpus.absolute(), PART_BYTES)
     counted = map_parts(partial(_count, pattern), parts, cluster)
     limit = cluster.memory_megabytes * 10**6 // WORD_BYTES
     words: Counter[str] = Counter()

@@ -104,12 +104,12 @@ def write_shards(
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     meta: Meta = {"dtype": dtype, "vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.fingerprint}
     with atomic_path(out) as folder:
-        scratch = folder / "scratch"
+        scratch = folder.absolute() / "scratch"
         scratch.mkdir(parents=True)
         tokenizer.save(scratch / "tokenizer.json")
         encoder = Encoder(scratch, tokenizer.fingerprint, dtype, n_threads)
         for split in SPLITS:
-            parts = parts_of_split(corpus / f"{split}.jsonl")
+            parts = parts_of_split(corpus.absolute() / f"{split}.jsonl")
             encoded = map_parts(encoder, parts, cluster)
             bar = tqdm(
                 encoded, f"encode {split}", len(parts), unit="part", disable=None if progress else True

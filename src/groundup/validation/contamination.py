@@ -6,6 +6,7 @@ from typing import Any
 
 from groundup.datasets.instructions import EVALUATED, prompt_of, training_texts
 from groundup.datasets.verses import SIDES
+from groundup.files import scratch_folder
 from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig
 from groundup.text.contamination import find_contamination
 from groundup.text.occurrences import batches_in, batches_of
@@ -19,7 +20,7 @@ def check(
     corpus: Path,
     spam: Splits,
     instructions: Splits,
-    folder: Path,
+    beside: Path,
     cluster: ProcessesConfig | DaskConfig,
     corpus_digits_count: bool = False,
 ) -> Found:
@@ -33,7 +34,7 @@ def check(
     Args:
         corpus: the folder of the prepared corpus.
         spam, instructions: the rows of the splits.
-        folder: an existing folder for the indexes of the items.
+        beside: a file that is written later; the indexes of the items are in its folder until the search has ended.
         cluster: where the corpus is read.
         corpus_digits_count: see above.
     """
@@ -52,7 +53,8 @@ def check(
     digits_count = {(f"instructions/{name}", "instructions") for name in EVALUATED}
     if corpus_digits_count:
         digits_count |= {("corpus/val", "corpus"), ("corpus/gate", "corpus")}
-    return find_contamination(evaluation, training, folder, cluster, digits_count=digits_count)
+    with scratch_folder(beside) as folder:
+        return find_contamination(evaluation, training, folder, cluster, digits_count=digits_count)
 
 
 def check_pairs(splits: Splits, folder: Path) -> Found:
