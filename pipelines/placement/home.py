@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import httpx
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -39,6 +40,7 @@ LOST = "Killed"  # name of the state of a run whose stage a signal ended
 LOOK_SECONDS = 2.0  # between two looks at a run
 LAST_LOOKS = 2  # at the log of a run that has ended, because its last lines may arrive later than its state
 WORKERLESS_SECONDS = 300.0  # how long a run that has not started waits for a pool without live workers
+SERVERLESS_SECONDS = 300.0  # how long the server may not answer while home waits for a run
 LOGS = 200  # lines per request, the most that the server sends
 
 # Prefect fills these in from the environment of the run, so that all runs in a pool share one deployment
@@ -143,7 +145,12 @@ def _start(
     sent = {"stage": stage, "parcel": asdict(parcel), "force": force}
     sent["environment"] = dict(environment) | _tracking(root)
     run: FlowRun = run_deployment(
-        deployment, parameters=sent, job_variables={"env": of_run}, flow_run_name=split(stage)[1], timeout=0
+        deployment,
+        parameters=sent,
+        job_variables={"env": of_run},
+        flow_run_name=split(stage)[1],
+        idempotency_key=str(uuid4()),  # the client repeats a request that was not answered in time
+        timeout=0,
     )
     return run
 
@@ -165,18 +172,22 @@ def _follow(client: SyncPrefectClient, run: FlowRun, stage: str, pool: str) -> S
         RuntimeError: the flow here is ending.
     """
     log, seen, quiet, alive = get_run_logger(), 0, 0, time.monotonic()
+    answered = alive
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
     while True:
-        state = client.read_flow_run(run.id).state
-        lines = client.read_logs(wanted, limit=LOGS, offset=seen)
+        try:
+            state = client.read_flow_run(run.id).state
+            lines = client.read_logs(wanted, limit=LOGS, offset=seen)
+            workers = client.read_work_pool(pool).status != WorkPoolStatus.NOT_READY
+        except httpx.HTTPError:  # the run in the pool does not need the server to go on
+            if time.monotonic() - answered > SERVERLESS_SECONDS or ending.wait(LOOK_SECONDS):
+                raise
+            continue
+        answered = time.monotonic()
         for line in lines:
             log.log(line.level, line.message)
         seen += len(lines)
-        if (
-            state is None
-            or not state.is_scheduled()
-            or client.read_work_pool(pool).status != WorkPoolStatus.NOT_READY
-        ):
+        if workers or state is None or not state.is_scheduled():
             alive = time.monotonic()
         if state and state.is_final():
             quiet = 0 if lines else quiet + 1
