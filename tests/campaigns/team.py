@@ -19,6 +19,7 @@ removed before the next campaign. It needs Debian's package postgresql.
 import argparse
 import hashlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -140,7 +141,8 @@ def check_runs(member: Member, stages: Collection[str], done: list[dict[str, Any
     """Count MLflow's runs, fetch all artifacts and models back, and compare them with what DVC recorded."""
     import mlflow
 
-    os.environ |= member.stores
+    os.environ |= member.stores | {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(member.stores["MLFLOW_TRACKING_URI"])
     client = mlflow.MlflowClient()
     runs = [run for page in pages(client) for run in page]
