@@ -36,6 +36,7 @@ from groundup.parallel.cluster import ClusterConfig
 from groundup.planning.params import PlannedParams
 from groundup.promotion.config import RetrainConfig
 from groundup.settings import STRICT, describe
+from groundup.text.counts import counted
 from groundup.tokenizers.vocabularies import TrainVocabularyConfig, VocabularyConfig
 from groundup.tracking.models import TrackingConfig
 from groundup.training.config import (
@@ -225,7 +226,8 @@ def load_params(pipeline: str, root: Path = Path()) -> Any:
         return TypeAdapter(chosen.sections).validate_python(values)
     except ValidationError as error:
         raise BadInput(
-            f"{path} has {error.error_count()} problem(s): {describe(error, values)}. Correct them and run again."
+            f"{path} has {counted(error.error_count(), 'problem')}: {describe(error, values)}. "
+            "Correct this and run again."
         ) from error
 
 
@@ -246,8 +248,8 @@ def tracking_config(root: Path) -> TrackingConfig | None:
         return TypeAdapter(TrackingConfig).validate_python(section)
     except ValidationError as error:
         raise BadInput(
-            f"{path}, section tracking, has {error.error_count()} problem(s): {describe(error, section)}. Correct them "
-            "and run again."
+            f"{path}, section tracking, has {counted(error.error_count(), 'problem')}: {describe(error, section)}. "
+            "Correct this and run again."
         ) from error
 
 

@@ -116,8 +116,8 @@ def split(documents: Sequence[Document], config: CorpusConfig) -> tuple[Splits, 
         free = [i for i in range(len(documents)) if groups[i] not in bound]
         if len(set(groups)) < 2 or not free:
             raise BadInput(
-                f"the corpus has {len(documents)} document(s) that all share text; expected at least two "
-                f"independent documents: add text, or lower corpus.min_chars and corpus.min_messages."
+                f"the corpus has {len(documents)} documents, but not two that share no text; "
+                f"expected at least two: add text, or lower corpus.min_chars and corpus.min_messages."
             )
         stays = set(groups) - {groups[min(free, key=coin.__getitem__)]}
     learned = bound | {group for group, value in zip(groups, coin, strict=True) if value >= held_out}
@@ -164,7 +164,7 @@ def prepare(documents: Sequence[Document], config: CorpusConfig) -> tuple[Splits
     kept, duplicates = dedupe(kept)
     if not kept:
         raise BadInput(
-            f"the corpus is empty: none of {len(documents)} document(s) is left (dropped: {dict(+dropped)}); "
+            f"the corpus is empty: none of {len(documents)} documents is left (dropped: {dict(+dropped)}); "
             f"expected at least one: check the source, or lower corpus.min_messages and corpus.min_chars."
         )
     lost = {reason: count for reason, count in (dropped + duplicates).items() if reason != BLANK_MESSAGES}

@@ -326,7 +326,7 @@ def test_every_problem_at_once(tmp_path):
     for where in ("a.locatoins", "b.role", "b.max_bytes", "c.locations.0.url", "c.locations.0.reader",
                   "c.locations.1.url", "d.citation", "sms/v2: not a valid name", "2024: not a valid name"):  # fmt: skip
         assert f"\n  {where}" in message
-    assert message.splitlines()[0] == f"{path}: 9 problem(s) to correct:"
+    assert message.splitlines()[0] == f"{path}: 9 problems to correct:"
 
 
 def test_an_unknown_reader_gets_the_list_of_readers(tmp_path):

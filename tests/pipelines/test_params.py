@@ -62,7 +62,7 @@ def test_all_problems_at_once_with_their_paths(tmp_path: Path, values: dict[str,
         "compute.threads:",
     ):
         assert path in text
-    assert "8 problem(s)" in text
+    assert "8 problems" in text
     assert "\n" not in text
 
 

@@ -187,6 +187,8 @@ def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> Non
             small.until(lambda: len(engine) == 2)
         small.until(lambda: not len(engine) and not small.app.state.traffic.active)
     small.until(lambda: not engine.positions)
+    asked = 'groundup_requests_total{{route="/v1/completions",status="{}"}} 2.0'
+    assert asked.format(499) in client.get("/metrics", cast_to=str)
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from tests.validation.by_hand import check, report
 
 def test_lines() -> None:
     assert problems(report()).splitlines() == [
-        "spam: No text contains control characters. 1,234 offending row(s):",
+        "spam: No text contains control characters. 1,234 offending rows:",
         '    {"row": 3, "text": "<script>alert(1)</script>\\\\u0000 ü"}',
         "talk: There are 2 to 50 rows. Found: 1234.",
     ]
     assert problems(report(), "warning").splitlines() == [
-        "spam: At most 10.0% of the rows repeat. 2 offending row(s):",
+        "spam: At most 10.0% of the rows repeat. 2 offending rows:",
         '    {"row": 4}',
     ]
 

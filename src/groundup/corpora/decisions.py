@@ -17,6 +17,7 @@ from groundup.corpora.survey import Survey
 from groundup.datasets.corpus import DOMINANT, NUMERIC, CorpusConfig
 from groundup.errors import BadInput
 from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts
+from groundup.text.counts import counted
 from groundup.text.minhash import near_links
 from groundup.text.runs import Joined, Numbers, SortedRun, links, load, merge, ranges, repeats, save
 
@@ -146,8 +147,8 @@ def split(
         free = np.flatnonzero(alive & ~bound[groups])
         if present.sum() < 2 or not len(free):
             raise BadInput(
-                f"the corpus has {alive.sum()} document(s) that all share text; expected at least two independent "
-                f"documents: add text, or lower corpus.min_chars and corpus.min_messages."
+                f"the corpus has {counted(int(alive.sum()), 'document')}, but not two that share no text; "
+                f"expected at least two: add text, or lower corpus.min_chars and corpus.min_messages."
             )
         stays = present.copy()
         stays[groups[free[np.argmin(coin[free])]]] = False

@@ -20,6 +20,7 @@ from groundup.datasets.corpus import BLANK_MESSAGES, CorpusConfig, clean, cut_in
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
 from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts
+from groundup.text.counts import counted
 from groundup.text.duplicates import check_loss
 from groundup.text.shards import COMPRESSED, Part, line_of, parts_of, read_part, writing
 
@@ -119,7 +120,7 @@ def _decide(
         alive, duplicates["near duplicates"] = alive & ~near, int(near.sum())
     if not alive.any():
         raise BadInput(
-            f"the corpus is empty: none of {read} document(s) is left (dropped: {dict(dropped)}); "
+            f"the corpus is empty: none of {counted(read, 'document')} is left (dropped: {dict(dropped)}); "
             f"expected at least one: check the source, or lower corpus.min_messages and corpus.min_chars."
         )
     lost = {reason: count for reason, count in (dropped + duplicates).items() if reason != BLANK_MESSAGES}

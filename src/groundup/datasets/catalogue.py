@@ -22,6 +22,7 @@ from groundup.datasets.readers import READERS, canonical_lines
 from groundup.errors import BadInput
 from groundup.files import atomic_path
 from groundup.settings import STRICT
+from groundup.text.counts import counted
 from groundup.text.shards import COMPRESSED, files_of, write_shards
 
 _log = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
         else:
             problems += _contradictions(catalogue[name])
     if problems:
-        raise BadInput(f"{path}: {len(problems)} problem(s) to correct:\n  " + "\n  ".join(problems))
+        raise BadInput(f"{path}: {counted(len(problems), 'problem')} to correct:\n  " + "\n  ".join(problems))
     return catalogue
 
 

@@ -53,8 +53,8 @@ def recurring(places: Sequence[Occurrence], min_contexts: int) -> set[str]:
     words = {word for word, n in Counter(p.word for p in places).items() if n >= min_contexts}
     if len(words) < 2:
         raise BadInput(
-            f"{len(words)} word(s) occur in at least {min_contexts} of the messages; the geometry of vectors needs two "
-            f"or more: add messages or lower min_contexts."
+            f"too few words ({len(words)}) occur in at least {min_contexts} messages; the geometry of vectors needs "
+            f"two or more: add messages or lower min_contexts."
         )
     return words
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.errors import BadInput
+from groundup.text.counts import counted
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
@@ -84,7 +85,7 @@ def build_vocabulary(documents: Iterable[Sequence[str]], min_count: int) -> Voca
     kept = sorted((-count, word) for word, count in counts.items() if count >= min_count)
     if len(kept) < 2:
         raise BadInput(
-            f"the corpus has {len(counts)} different word(s), of which {len(kept)} "
+            f"the corpus has {counted(len(counts), 'different word')}, of which {len(kept)} "
             f"{'occurs' if len(kept) == 1 else 'occur'} at least {min_count} times; expected two or more such words: "
             f"add text or lower min_count."
         )

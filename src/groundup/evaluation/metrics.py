@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundup.errors import BadInput
+from groundup.text.counts import counted
 
 Array = npt.NDArray[Any]
 Metric = Callable[[Array, Array, Array], Array]  # (truth (n,), answers (n,), weights (R, n)) -> (R,)
@@ -217,7 +218,7 @@ def seed_interval(values: Sequence[float], confidence: float) -> Interval:
 
     if len(values) < 2:
         raise BadInput(
-            f"found {len(values)} seed(s); expected at least 2 for an interval over seeds: list more seeds."
+            f"found {counted(len(values), 'seed')}; expected at least 2 for an interval over seeds: list more seeds."
         )
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
     reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error

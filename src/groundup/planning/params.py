@@ -13,6 +13,7 @@ from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import ModelParams
 from groundup.planning.config import PlanConfig
 from groundup.settings import describe
+from groundup.text.counts import counted
 from groundup.tokenizers.bpe import BytePairConfig, TokenizerConfig
 from groundup.tracking.models import TrackingConfig
 from groundup.training.config import (
@@ -79,8 +80,8 @@ def read_planned(path: Path, overrides: Sequence[str] = ()) -> PlannedParams:
         return TypeAdapter(PlannedParams).validate_python(wanted)
     except ValidationError as error:
         raise BadInput(
-            f"{path}{f' with -S {chr(32).join(overrides)}' if overrides else ''} has {error.error_count()} "
-            f"problem(s): {describe(error, wanted)}. Correct them and run again."
+            f"{path}{f' with -S {chr(32).join(overrides)}' if overrides else ''} has "
+            f"{counted(error.error_count(), 'problem')}: {describe(error, wanted)}. Correct this and run again."
         ) from error
 
 

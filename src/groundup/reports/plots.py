@@ -11,6 +11,7 @@ from groundup.evaluation.baselines import TITLES
 from groundup.evaluation.metrics import RANKING, calibration_bins
 from groundup.evaluation.spam_results import Answers
 from groundup.reports.style import COLOURS, INK, OURS, SOFT, figure, styled
+from groundup.text.counts import counted
 from groundup.text.labels import LABELS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def confusion_matrix(answers: Answers) -> "Figure":
     axes.set_yticks((0, 1), [f"is {name}" for name in LABELS])
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"Test messages, mean of {len(answers.seeds)} seed(s)")
+    axes.set_title(f"Test messages, mean of {counted(len(answers.seeds), 'seed')}")
     return drawing
 
 

@@ -33,6 +33,8 @@ DISCARDED = (
     128 * 2**20
 )  # bytes of a body that is too large that are read, so that the client gets to the answer
 
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that hung up
+
 CLOSING = {"Connection": "close"}  # otherwise the server would read the rest of the body, however long
 
 
@@ -160,6 +162,7 @@ class Guard:
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         began, headers = time.perf_counter(), Headers(scope=scope)
+        status = CLIENT_CLOSED_REQUEST
         given = headers.get(ID_HEADER, "")
         request_id = given if ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
         answer = Answer(send, request_id)
@@ -169,10 +172,12 @@ class Guard:
                 async with self._traffic.unless_ended():
                     body = await _read(receive, headers, self._config.max_body)
                     await self._answer(scope, body, receive, answer)
+                status = answer.status
             except HungUp:
                 pass
             except Exception as error:  # noqa: BLE001  it becomes an answer
                 fault = as_api_error(error)
+                status = fault.status_code
                 if fault.status_code == 500:
                     report(error, f"request {request_id}")
                 with suppress(TimeoutError):  # a client that reads nothing keeps no place
@@ -180,8 +185,8 @@ class Guard:
                         await answer.fail(fault)
         seconds = time.perf_counter() - began
         route = getattr(scope.get("route"), "path", "none")
-        self._metrics.count(route, answer.status, seconds)
-        log.info("%s %s %s %d %.3f s", request_id, scope["method"], route, answer.status or 499, seconds)
+        self._metrics.count(route, status, seconds)
+        log.info("%s %s %s %d %.3f s", request_id, scope["method"], route, status, seconds)
         return None
 
     def _check(self, path: str, headers: Headers) -> None:

@@ -40,8 +40,8 @@ class Metrics:
         self._registry.register(self)
 
     def count(self, route: str, status: int, seconds: float) -> None:
-        """Count a request; the status is 0 if the client hung up before the answer."""
-        self._requests.labels(route, status or 499).inc()
+        """Count a request by how it ended, which of a stream may differ from the status that was sent."""
+        self._requests.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
     def count_tokens(self, model: str, usage: CompletionUsage) -> None:

@@ -12,7 +12,7 @@ other modules a module may read.
 import ast
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -37,6 +37,7 @@ _TEXT = set(
     "use_attribute_docstrings "  # pydantic
     "jit".split()  # TorchScript reads comments that give types
 )
+_TREES = (ast.AST, list)
 
 
 def meaning(source: bytes, least: Detail = Detail.STATEMENTS) -> str:
@@ -59,7 +60,7 @@ def detail(source: bytes) -> Detail:
     It is TEXT if the module cannot be parsed.
     """
     tree = _parsed(source)
-    return Detail.TEXT if tree is None else _detail(tree)
+    return Detail.TEXT if tree is None else _detail(_identifiers(tree))
 
 
 def changed_definitions(old: bytes, new: bytes, least: Detail = Detail.STATEMENTS) -> list[str]:
@@ -139,25 +140,36 @@ def _sorted_names(names: list[ast.alias]) -> list[ast.alias]:
     return sorted(names, key=lambda a: (a.name, a.asname or "")) if len(bound) == len(names) else names
 
 
-def _identifiers(tree: ast.AST) -> Iterator[str]:
-    """Yield all names that a module uses, and its strings; a bare name such as `__doc__` gets the prefix "own:"."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            yield f"own:{node.id}" if node.id.startswith("__") else node.id
-        elif isinstance(node, ast.Attribute):
-            yield node.attr
-        elif isinstance(node, ast.alias):
-            yield from node.name.split(".")
-        elif isinstance(node, ast.ImportFrom):
-            yield from (node.module or "").split(".")
-        elif isinstance(node, ast.keyword):
-            yield node.arg or ""
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+def _identifiers(tree: ast.AST) -> set[str]:
+    """Return all names that a module uses, and its strings; a bare name such as `__doc__` gets the prefix "own:"."""
+    found: set[str] = set()
+    todo: list[Any] = [tree]
+    while todo:
+        node = todo.pop()
+        kind = type(node)
+        if kind is list:
+            todo += [inner for inner in node if isinstance(inner, ast.AST)]
+            continue
+        if kind is ast.Name:
+            found.add(f"own:{node.id}" if node.id.startswith("__") else node.id)
+            continue
+        if kind is ast.Constant:
+            if isinstance(node.value, str):
+                found.add(node.value)
+            continue
+        if kind is ast.Attribute:
+            found.add(node.attr)
+        elif kind is ast.alias:
+            found.update(node.name.split("."))
+        elif kind is ast.ImportFrom:
+            found.update((node.module or "").split("."))
+        elif kind is ast.keyword:
+            found.add(node.arg or "")
+        todo += [inner for field in node._fields if isinstance(inner := getattr(node, field, None), _TREES)]
+    return found
 
 
-def _detail(tree: ast.AST) -> Detail:
-    names = set(_identifiers(tree))
+def _detail(names: set[str]) -> Detail:
     if names & _TEXT:
         return Detail.TEXT
     return Detail.DOCSTRINGS if names & _DOCSTRINGS else Detail.STATEMENTS
@@ -165,8 +177,8 @@ def _detail(tree: ast.AST) -> Detail:
 
 def _own_detail(tree: ast.AST) -> Detail:
     """Return how much of its own source a module may read when it runs."""
-    own = bool(_OWN_DOCSTRINGS.intersection(_identifiers(tree)))
-    return max(_detail(tree), Detail.DOCSTRINGS if own else Detail.STATEMENTS)
+    names = _identifiers(tree)
+    return max(_detail(names), Detail.DOCSTRINGS if names & _OWN_DOCSTRINGS else Detail.STATEMENTS)
 
 
 def _definitions(tree: ast.Module) -> dict[str, list[ast.AST]]:

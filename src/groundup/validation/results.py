@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import BadInput
+from groundup.text.counts import counted
 
 Report = dict[str, Any]
 
@@ -35,7 +36,7 @@ def problems(report: Report, severity: str = "critical") -> str:
             if check["success"] or check["severity"] != severity:
                 continue
             found = "" if check["observed"] is None else f" Found: {check['observed']}."
-            count = "" if not check["unexpected"] else f" {check['unexpected']:,} offending row(s):"
+            count = "" if not check["unexpected"] else f" {counted(check['unexpected'], 'offending row')}:"
             lines.append(f"{suite['name']}: {check['says']}{found}{count}")
             lines += [f"    {json.dumps(row, ensure_ascii=False)}" for row in check["rows"]]
     return "\n".join(lines)

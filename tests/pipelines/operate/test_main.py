@@ -236,4 +236,4 @@ def test_serve_refuses_a_bad_schedule(project: Path) -> None:
     (project / "params.yaml").write_text(params.replace('"0 3 * * 1"', '"at three"'))
     shown = CliRunner().invoke(operate.app, ["serve"])
     assert shown.exit_code == 1
-    assert "params.yaml has 1 problem(s): " in shown.output and "cron is 'at three'" in shown.output
+    assert "params.yaml has 1 problem: " in shown.output and "cron is 'at three'" in shown.output
