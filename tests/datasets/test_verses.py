@@ -15,7 +15,12 @@ from groundup.datasets.verses import (
 from groundup.errors import BadInput
 
 CONFIG = VersesConfig(
-    val_fraction=0.1, test_fraction=0.2, length_ratio=(0.4, 2.5), max_dropped_share=1, seed=1
+    val_fraction=0.1,
+    test_fraction=0.2,
+    max_chapters=None,
+    length_ratio=(0.4, 2.5),
+    max_dropped_share=1,
+    seed=1,
 )
 LETTERS = string.ascii_letters  # no digits: those count as equal
 BAND = CONFIG.length_ratio
@@ -38,6 +43,7 @@ def test_chapters_stay_whole_and_both_testaments_are_everywhere() -> None:
     places = {name: {chapter_of(pair["id"]) for pair in part} for name, part in splits.items()}
     assert {name: len(chapters) for name, chapters in places.items()} == {"train": 14, "val": 2, "test": 4}
     assert not places["train"] & places["val"] and not places["test"] & (places["train"] | places["val"])
+
     for name, chapters in places.items():
         assert {verses.testament_of(chapter) for chapter in chapters} == {"Old Testament", "New Testament"}, (
             name
@@ -50,6 +56,19 @@ def test_chapters_stay_whole_and_both_testaments_are_everywhere() -> None:
     }
     assert splits["train"][0].keys() == {"id", "source", "target"}
     assert sum(len(part) for part in splits.values()) == 80
+
+
+def test_a_sample_of_chapters_is_split_alike() -> None:
+    splits, report = prepare(rows("unto"), rows("to"), replace(CONFIG, max_chapters=5))
+    assert {name: facts["chapters"] for name, facts in report["splits"].items()} == {
+        "train": 6,
+        "val": 2,
+        "test": 2,
+    }
+    whole, _ = prepare(rows("unto"), rows("to"), CONFIG)
+    used = {pair["id"] for part in splits.values() for pair in part}
+    assert {pair["id"] for pair in splits["test"]} < {pair["id"] for pair in whole["test"]}
+    assert len(used) == 40 and not report["dropped"]["in one Bible only"]
 
 
 def test_equal_seeds_give_equal_splits_and_others_do_not() -> None:

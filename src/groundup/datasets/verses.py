@@ -40,6 +40,8 @@ class VersesConfig:
     """Share of each testament's chapters for validation."""
     test_fraction: Annotated[float, Gt(0), Lt(1)]
     """Share of each testament's chapters for the test; the rest is train."""
+    max_chapters: Annotated[int, Ge(3)] | None
+    """Largest number of chapters of each testament, chosen by the seed; null: all."""
     length_ratio: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]
     """Fewest and most characters of the target per character of the source."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
@@ -73,7 +75,8 @@ def prepare(
     place = _place(pairs, config)
     splits: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     for pair in pairs:
-        splits[place[chapter_of(pair["id"])]].append(pair)
+        if name := place.get(chapter_of(pair["id"])):
+            splits[name].append(pair)
     for name, held_out in (("val", splits["test"]), ("train", [*splits["test"], *splits["val"]])):
         splits[name], repeated = _without(splits[name], held_out)
         dropped[f"in {name}, repeated in what evaluates it"] = repeated
@@ -144,17 +147,19 @@ def testament_of(key: str) -> str:
 
 
 def _place(pairs: Sequence[Pair], config: VersesConfig) -> dict[str, str]:
-    """Assign a split to each chapter, by a hash of its id, separately for each testament."""
+    """Assign a split to each chapter that is used, by a hash of its id, separately for each testament."""
     place: dict[str, str] = {}
     chapters = sorted({chapter_of(pair["id"]) for pair in pairs})
     for testament in LAST_BOOK:
         own = [chapter for chapter in chapters if testament_of(chapter) == testament]
         own.sort(key=lambda chapter: unit_hash(config.seed, "verses", chapter))
+        own = own[: config.max_chapters]
         counts = [math.ceil(share * len(own)) for share in (config.test_fraction, config.val_fraction)]
         if sum(counts) >= len(own):
             raise BadInput(
                 f"the {testament} has {len(own)} chapters, of which val and test take {sum(counts)}; expected some "
-                f"for train: give both testaments, or lower verses.val_fraction and verses.test_fraction."
+                f"for train: give both testaments, or lower verses.val_fraction and verses.test_fraction, or raise "
+                f"verses.max_chapters."
             )
         names = ["test"] * counts[0] + ["val"] * counts[1] + ["train"] * (len(own) - sum(counts))
         place |= dict(zip(own, names, strict=True))
