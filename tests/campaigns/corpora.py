@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from groundup.text.shards import line_of, writing
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer
 from groundup.tokenizers.counting import count_corpus
 from groundup.training.shards import write_shards
+from tests.campaigns.operation import until
 from tests.conftest import local_dask
 
 CONFIG = CorpusConfig(
@@ -290,9 +292,7 @@ class scheduler_and_workers:
             str(about),
         ]
         self._processes = [psutil.Popen(words, **quiet)]
-        while not about.exists() or not about.read_text().endswith("}"):
-            time.sleep(0.05)
-        address = json.loads(about.read_text())["address"]
+        address = until("the scheduler's address", lambda: _address(about))
         worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, *at, "--nthreads", "1"]
         worker += ["--local-directory", str(self._folder)]
         self._processes += [psutil.Popen(worker, **quiet) for _ in range(3)]
@@ -301,6 +301,13 @@ class scheduler_and_workers:
     def __exit__(self, *error: object) -> None:
         for process in self._processes:
             kill_tree(process)
+
+
+def _address(about: Path) -> str:
+    """Return the address that the scheduler has written; "" while it has not, or is writing it."""
+    with suppress(OSError, ValueError):
+        return str(json.loads(about.read_text())["address"])
+    return ""
 
 
 def kill_tree(process: psutil.Process) -> None:
