@@ -27,6 +27,7 @@ os.environ |= {
     "TIKTOKEN_CACHE_DIR": "",
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "60",  # a sample imports MLflow, which takes seconds
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "true",
 }
