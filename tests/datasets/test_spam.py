@@ -17,7 +17,7 @@ from groundup.datasets.spam import (
     prepare,
 )
 from groundup.errors import BadInput
-from groundup.text.near_duplicates import NearIndex
+from groundup.text.near_duplicates import NearDuplicates, NearIndex
 from groundup.text.overlap import TextIndex, ngrams, normalise
 
 BOOK = BookSpamConfig("book")
@@ -70,6 +70,14 @@ def test_reasons_and_sizes():
     for part, spams in (("train", 28), ("val", 4), ("test", 8)):  # stratified: 20% in each
         assert Counter(m["label"] for m in splits[part])["spam"] == spams == report["splits"][part]["spam"]
     assert report["leakage"] == {"exact": 0, "normalised": 0, "share": 0.0}
+
+
+def test_messages_that_share_most_of_their_words_are_in_one_group():
+    twins = rows(("ham", "hello aa bb cc dd"), ("ham", "hello aa bb cc dd ee"))
+    messages = [*many(), *(twin | {"id": f"twin{i}"} for i, twin in enumerate(twins))]
+    for similar, groups in ((None, 202), (NearDuplicates(0.7, 1), 201)):
+        splits, _ = prepare(messages, config(near_duplicates=similar))
+        assert len({m["group"] for part in splits.values() for m in part}) == groups
 
 
 words = st.lists(st.sampled_from(["Win", "win!", "call", "2", "3", "ok", "now"]), min_size=1, max_size=16)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.text.near_duplicates import NearIndex, near_groups, template_of
+from groundup.text.near_duplicates import NearDuplicates, NearIndex, near_groups, similar_pairs, template_of
 from groundup.text.overlap import ngrams, normalise
 
 PHRASE = "one two three four five six seven eight nine ten eleven twelve thirteen"
@@ -43,3 +43,20 @@ def test_the_index_finds_what_shares_a_template_or_thirteen_words(texts: list[st
     assert (text in NearIndex(texts)) == any(near)
     groups = near_groups([*texts, text])
     assert all(groups[i] == groups[-1] for i, linked in enumerate(near) if linked)
+
+
+@given(st.lists(words.map(" ".join), max_size=12), st.sampled_from([0.4, 0.7, 1.0]), st.sampled_from([1, 2]))
+def test_similar_texts_are_those_that_a_comparison_of_all_pairs_finds(
+    texts: list[str], similarity: float, n: int
+) -> None:
+    runs = [ngrams(text, n) for text in texts]
+    expected = [
+        (i, j)
+        for j in range(len(texts))
+        for i in range(j)
+        if runs[i] & runs[j] and len(runs[i] & runs[j]) >= similarity * len(runs[i] | runs[j])
+    ]
+    similar = NearDuplicates(similarity, n)
+    assert similar_pairs(texts, similar) == sorted(expected)
+    groups = near_groups(texts, similar)
+    assert all(groups[i] == groups[j] for i, j in expected)

@@ -14,27 +14,12 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.settings import STRICT
 from groundup.text.documents import Document
+from groundup.text.near_duplicates import NearDuplicates
 
 BLANK_MESSAGES = "blank messages"  # the only reason that counts messages; all others count documents
 
 DOMINANT = 0.5  # a document with a larger share of all characters is cut
 NUMERIC = 0.5  # if a larger share of the documents differ from others only in numbers, the split compares numbers too
-
-
-@dataclass(frozen=True)
-class NearDuplicates:
-    """Which documents count as near duplicates: those that share most of their runs of a few words.
-
-    Letter case, punctuation and white space are ignored. Of documents that are similar to each other, directly or
-    through others, the first is kept. The similarity is estimated from 128 hashes (see text/minhash.py).
-    """
-
-    __pydantic_config__ = STRICT
-
-    similarity: Annotated[float, Gt(0), Le(1)]
-    """Runs that two documents share, as a share of the runs of both together (Jaccard similarity)."""
-    words: Annotated[int, Ge(1)]
-    """Words per run. Documents with fewer words are no near duplicates."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,10 @@ class CorpusConfig:
     min_chars: Annotated[int, Ge(1)]
     """Documents with fewer characters, of all messages together, are dropped."""
     near_duplicates: NearDuplicates | None
-    """Drop near duplicates too; null = drop only documents that are equal, exactly or but for case and punctuation."""
+    """Drop near duplicates too: of documents that are similar to each other, directly or through others, the first is
+    kept. The similarity is estimated from 128 hashes (see text/minhash.py). null = drop only documents that are equal,
+    exactly or but for case and punctuation.
+    """
     max_documents: Annotated[int, Ge(1)] | None
     """Keep a random sample of this many documents after deduplication; null = all."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]

@@ -25,7 +25,7 @@ from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
-from groundup.text.near_duplicates import NearIndex, near_groups
+from groundup.text.near_duplicates import NearDuplicates, NearIndex, near_groups
 from groundup.text.occurrences import TEMPLATE, batches_in, batches_of, index_items
 from groundup.text.overlap import KINDS, normalise
 
@@ -66,6 +66,10 @@ class DeduplicatedSpamConfig:
     """
     seed: int
     """Another seed gives another split."""
+    near_duplicates: NearDuplicates | None = None
+    """Keep messages together in one split that are similar to each other, directly or through others, as also those
+    that differ only in numbers or share 13 consecutive words; null = only these.
+    """
 
 
 @dataclass(frozen=True)
@@ -261,7 +265,8 @@ def _deduplicated(
         )
     kept, dropped = dedupe(messages)
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
-    groups = [kept[first]["id"] for first in near_groups([message["text"] for message in kept])]
+    texts = [message["text"] for message in kept]
+    groups = [kept[first]["id"] for first in near_groups(texts, config.near_duplicates)]
     kept = [message | {"group": group} for message, group in zip(kept, groups, strict=True)]
     seen = {m["group"] for m in kept if elsewhere and m["text"] in elsewhere.learned}
     place = _assign(kept, seen, config)

@@ -73,9 +73,9 @@ def fit(
             ranks hold the model.
         seed: seeds dropout, which differs between ranks; `batches` determines the order of the batches.
         log: is called with the metrics of each step and the number of steps so far. Some describe the speed:
-            tokens_per_second and, without torch.compile, flop, the floating-point operations of the step's matrix
-            products, and mfu, the model FLOP utilisation: those operations per second as a share of `matmul_peak`
-            (Chowdhery et al. 2022).
+            tokens_per_second and, without torch.compile and activation checkpointing, flop, the floating-point
+            operations of the step's matrix products, and mfu, the model FLOP utilisation: those operations per second
+            as a share of `matmul_peak` (Chowdhery et al. 2022).
         evaluate: step -> metrics. It is called every `eval_interval` steps and at the end, on rank 0, with the current
             weights in `model`.
         monitor: with `patience`, the metric that should improve. The model ends with the weights of its best
@@ -112,7 +112,8 @@ def fit(
     warmup = config.optimizer.warmup_steps / config.max_steps
     products = product_dtype(compute, device, model)
     peak = matmul_peak(device, products)
-    flops_per_token = None  # counted in the first step
+    # in the first step; the counter would keep the activations that checkpointing frees
+    counts, flops_per_token = not compute.compile and not compute.activation_checkpointing, None
     clock = time.perf_counter()
     with tqdm(
         total=config.max_steps,
@@ -132,7 +133,7 @@ def fit(
                 progress = max(progress, state.seconds / config.max_seconds)
             scale = lr_scale(progress, warmup, config.optimizer.decay)
             set_lr(optimizers, scale)
-            counter = flop_counter() if flops_per_token is None and not compute.compile else None
+            counter = flop_counter() if counts and flops_per_token is None else None
             with counter or nullcontext():
                 loss, share, tokens = _gradients(spread, batches(state.step), precision)
             if counter:
