@@ -1,9 +1,8 @@
 """Whether PostgreSQL answers, if a Prefect server that starts here keeps its history in it (docs/team.md)."""
 
 import asyncio
-import re
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, first_line
 
 VARIABLE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 PATIENCE_SECONDS = 10.0
@@ -20,18 +19,21 @@ def check(url: str) -> None:
     """
     if not url.startswith("postgresql") or "$" in url:
         return
-    import asyncpg
+    from asyncpg import InterfaceError, PostgresError
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
 
     async def ask() -> None:
-        connection = await asyncpg.connect(
-            re.sub(r"^postgresql\+\w+", "postgresql", url), timeout=PATIENCE_SECONDS
-        )
-        await connection.close()
+        # as Prefect does, so that options of the address such as ssl=require mean the same
+        engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": PATIENCE_SECONDS})
+        async with engine.connect():
+            pass
 
     try:
         asyncio.run(ask())
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        why = " ".join(str(error).split()) or f"no answer in {PATIENCE_SECONDS:.0f} s"
+    except (OSError, ValueError, PostgresError, InterfaceError, SQLAlchemyError) as error:
+        why = first_line(error) or f"no answer in {PATIENCE_SECONDS:.0f} s"
         raise BadInput(
             f"Prefect's database {url.partition('?')[0]} cannot be used ({why}); expected a PostgreSQL database: start "
             f"it, correct {VARIABLE}, or unset it to keep the history in the project's .prefect"

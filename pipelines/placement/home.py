@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import httpx
@@ -23,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.states import Cancelling, Completed, State
 
-from groundup.errors import BadInput
+from groundup.errors import BadInput, masked
 from groundup.lineage.locks import split
 from groundup.tracking import connect
 from groundup.tracking.store import end_lost
@@ -158,7 +157,7 @@ def _start(
 def _tracking(root: Path) -> dict[str, str]:
     """Return the variables with which a worker logs to this MLflow store; without an address that has a password."""
     uri = connect(root).uri
-    variables = {} if "@" in urlsplit(uri).netloc else {"MLFLOW_TRACKING_URI": uri}
+    variables = {"MLFLOW_TRACKING_URI": uri} if masked(uri) == uri else {}
     if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
         variables["MLFLOW_EXPERIMENT_NAME"] = name
     return variables

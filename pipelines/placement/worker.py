@@ -75,7 +75,10 @@ def _run(stage: str, parcel: Parcel, force: bool, variables: Mapping[str, str]) 
     log.info("Pushing the results of %s", stage)
     push_results(CLONE, stage)
     if states:
-        states.clear()
+        try:
+            states.clear()
+        except BadInput as error:  # the stage is done; its next training replaces the state
+            log.warning("%s", error)
 
 
 def _check_parent(run_id: str) -> None:

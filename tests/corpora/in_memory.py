@@ -14,6 +14,7 @@ from groundup.datasets.corpus import (
     unit_hash,
 )
 from groundup.errors import BadInput
+from groundup.text.counts import counted
 from groundup.text.documents import Document, text_of
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.text.overlap import linked_groups, normalise
@@ -116,7 +117,7 @@ def split(documents: Sequence[Document], config: CorpusConfig) -> tuple[Splits, 
         free = [i for i in range(len(documents)) if groups[i] not in bound]
         if len(set(groups)) < 2 or not free:
             raise BadInput(
-                f"the corpus has {len(documents)} documents, but not two that share no text; "
+                f"the corpus has {counted(len(documents), 'document')}, but not two that share no text; "
                 f"expected at least two: add text, or lower corpus.min_chars and corpus.min_messages."
             )
         stays = set(groups) - {groups[min(free, key=coin.__getitem__)]}
@@ -164,7 +165,7 @@ def prepare(documents: Sequence[Document], config: CorpusConfig) -> tuple[Splits
     kept, duplicates = dedupe(kept)
     if not kept:
         raise BadInput(
-            f"the corpus is empty: none of {len(documents)} documents is left (dropped: {dict(+dropped)}); "
+            f"the corpus is empty: none of {counted(len(documents), 'document')} is left (dropped: {dict(+dropped)}); "
             f"expected at least one: check the source, or lower corpus.min_messages and corpus.min_chars."
         )
     lost = {reason: count for reason, count in (dropped + duplicates).items() if reason != BLANK_MESSAGES}

@@ -215,7 +215,7 @@ def test_an_empty_corpus_is_refused(rows):
 
 def test_documents_that_all_share_text_are_refused():
     shared = "one two three four five six seven eight nine ten eleven twelve thirteen"
-    with pytest.raises(BadInput, match="share text"):
+    with pytest.raises(BadInput, match="share no text"):
         prepare(documents(f"a {shared}", f"b {shared}"), config())
 
 
@@ -389,6 +389,12 @@ def test_lines_and_columns_are_checked(tmp_path, small_parts):
     with pytest.raises(
         BadInput, match=r"2\.jsonl, line 51: the row is not a document; expected an id and a list"
     ):
+        preparing.prepare(raw, config(), tmp_path / "out", HERE)
+    (raw / "2.jsonl").write_bytes(b'{"id": "x", "messages": ["h\\ud800i"]}\n' + b"\n".join(lines))
+    with pytest.raises(BadInput, match=r"2\.jsonl, line 1: the text has half a surrogate pair \(U\+D800\)"):
+        preparing.prepare(raw, config(), tmp_path / "out", HERE)
+    (raw / "2.jsonl").write_bytes(b"[" * 100_000 + b"\n")
+    with pytest.raises(BadInput, match=r"2\.jsonl, line 1: it is nested too deeply"):
         preparing.prepare(raw, config(), tmp_path / "out", HERE)
     with writing(raw / "2.jsonl") as file:
         file.write(line_of({"id": "x", "messages": ["hi"], "lang": "en"}))

@@ -61,6 +61,11 @@ def test_a_revision_is_marked_if_something_other_than_results_has_changed(
     git(folder, "checkout", "a.txt")
     (folder / "dvc.lock").write_text("three\n")
     assert revision_of(folder) == head
+    (folder / ".dvc").mkdir()
+    for settings in (".dvc/config", "prefect.toml"):  # uncommitted() leaves them out too
+        (folder / settings).write_text("one\n")
+        git(folder, "add", settings)
+    assert revision_of(folder) == head and uncommitted(folder) == ""
     assert revision_of(tmp_path_factory.mktemp("no_repository")) == ""
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from groundup.errors import BadInput
-from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts
+from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts, threads_of_each
 
 
 def square(part: int) -> int:
@@ -25,6 +26,13 @@ def fatal(folder: Path, times: int, part: int) -> int:
     if part == 3 and (n := len(list(folder.iterdir()))) < times:
         (folder / str(n)).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    return part
+
+
+def slow_after(last: int, part: int) -> int:
+    """Take for ever with the parts after the `last`."""
+    if part > last:
+        threading.Event().wait(600)
     return part
 
 
@@ -51,6 +59,31 @@ def test_a_part_whose_worker_died_is_computed_again(
     assert list(map_parts(partial(fatal, folder, 1), range(8), place)) == list(range(8))
     with pytest.raises(BadInput, match="died repeatedly at the same part"):
         list(map_parts(partial(fatal, folder, 99), range(8), place))
+
+
+def test_a_cluster_that_has_lost_its_workers_is_not_waited_for(own_dask: Callable[..., Any]) -> None:
+    cluster = own_dask(n_workers=1)
+    found = map_parts(
+        partial(slow_after, 1), range(8), DaskConfig("dask", cluster.scheduler_address, 0.5, 16)
+    )
+    assert next(found) == 0
+    cluster.scale(0)
+    with pytest.raises(BadInput, match="has lost all its workers"):
+        list(found)
+
+
+def test_no_core_gets_more_than_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("groundup.parallel.cluster.usable_cores", lambda: 16)
+    assert threads_of_each(DaskConfig("dask", "tcp://127.0.0.1:1", 1, 16), 100) == 1
+    for processes, parts, threads in (
+        (None, 100, 1),
+        (None, 2, 16),
+        (1, 100, 16),
+        (4, 100, 4),
+        (4, 3, 16),
+        (20, 100, 1),
+    ):
+        assert threads_of_each(ProcessesConfig("processes", processes, 16), parts) == threads
 
 
 def test_the_scheduler_may_be_absent_idle_or_not_installed(

@@ -7,7 +7,7 @@ from pathlib import Path
 from groundup.checkpoint import save_checkpoint
 from groundup.generation.prompts import format_prompt
 from groundup.nn.config import NgramConfig
-from groundup.text.jsonl import write_jsonl
+from groundup.text.jsonl import write_jsonl, write_splits
 from groundup.tokenizers.bpe import BPETokenizer
 from groundup.tracking import Run, silent
 from groundup.training.config import InstructionTrainingConfig, PretrainConfig, SpamTrainingConfig
@@ -73,10 +73,16 @@ def tokenizer() -> BPETokenizer:
 
 
 def make_corpus(folder: Path) -> None:
-    """The tokens, tokenizer.json and contamination.json that pretrain reads."""
-    for split, n in (("train", 30), ("val", 4)):
-        rows = [{"id": str(i), "messages": [TALK[i % 6], TALK[(i * 5 + 1) % 6]]} for i in range(n)]
-        write_jsonl(folder / "corpus" / f"{split}.jsonl", rows)
+    """The corpus, and the tokens, tokenizer.json and contamination.json that pretrain reads."""
+    splits = {
+        split: [{"id": str(i), "messages": [TALK[i % 6], TALK[(i * 5 + 1) % 6]]} for i in range(n)]
+        for split, n in (("train", 30), ("val", 4))
+    }
+    sizes = {
+        split: {"message_bytes": sum(len(text.encode()) for row in rows for text in row["messages"])}
+        for split, rows in splits.items()
+    }
+    write_splits(folder / "corpus", splits, {"splits": sizes})
     tokenizer().save(folder / "tokenizer.json")
     write_shards(folder / "corpus", tokenizer(), folder / "tokens", n_threads=1)
     (folder / "contamination.json").write_text("{}")

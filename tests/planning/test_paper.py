@@ -35,6 +35,8 @@ def test_a_model_is_divided_before_its_activations_are_recomputed() -> None:
     assert layout_for(size_of(40), CARDS["h100"], 8).distributed == "fsdp2"
     with pytest.raises(BadInput, match="64 layers do not fit on 1 x NVIDIA GeForce RTX 4090"):
         layout_for(size_of(64), CARDS["rtx4090"], 1)
+    with pytest.raises(BadInput, match=r"a step of [\d,]+ tokens is too small for 16 x .*: use fewer cards"):
+        layout_for(size_of(2), CARDS["h100"], 16)
 
 
 def test_a_trillion_tokens() -> None:

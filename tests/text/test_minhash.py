@@ -1,11 +1,14 @@
 """MinHash against sets."""
 
 import random
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from groundup.text.minhash import HASHES, bands, rows_per_band, signatures
+from groundup.text.minhash import HASHES, bands, near_links, rows_per_band, signatures
+from groundup.text.runs import Joined, save, write_run
 
 
 def test_signatures_agree_as_much_as_the_sets_overlap() -> None:
@@ -39,3 +42,22 @@ def test_equal_bands_have_equal_hashes_only_at_the_same_place() -> None:
     same = bands(left, 0.8)[0] == bands(right, 0.8)[0]
     assert same.tolist() == [place != 1 for place in range(HASHES // 6)]
     assert len(set(bands(np.zeros((1, HASHES), np.uint32), 0.8)[0].tolist())) == HASHES // 6
+
+
+def test_more_parts_than_a_process_may_open_files(tmp_path: Path) -> None:
+    parts = range(60)
+    files = {part: tmp_path / f"signatures-{part}.npy" for part in parts}
+    for file in files.values():
+        save(file, np.arange(HASHES, dtype=np.uint32)[None])
+    one_band = (np.array([7], np.uint64), np.zeros(1, np.uint32))
+    joined_runs = tuple(write_run(tmp_path / f"run-{part}", part, *one_band) for part in parts)
+    save(tmp_path / "alive.npy", np.ones(len(parts), bool))
+    joined = Joined(joined_runs, dict(zip(parts, parts, strict=True)), tmp_path / "alive.npy", 0, 2**64)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/dev/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, hard))
+    try:
+        links = near_links(files, 0.8, joined)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert sorted(links.tolist()) == [[0, other] for other in parts if other]

@@ -45,7 +45,11 @@ def test_shards_hold_the_ids_of_the_tokenizer(corpus: Path, tokenizer: BPETokeni
         assert int(np.sum(ids == tokenizer.eot_id)) == len(documents)
 
 
-def test_texts_are_decoded(corpus: Path, tokenizer: BPETokenizer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("searched", [1, 3, 2**20])
+def test_texts_are_decoded(
+    corpus: Path, tokenizer: BPETokenizer, tmp_path: Path, searched: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.training.shards.SEARCHED", searched)
     write_shards(corpus, tokenizer, tmp_path / "tokens")
     tokenizer.save(tmp_path / "tokenizer.json")
     for split, documents in (("train", TRAIN), ("val", VAL)):

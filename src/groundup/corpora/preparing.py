@@ -113,6 +113,8 @@ def _decide(
     notes = np.concatenate([np.empty(0, NOTE), *(survey.notes for survey in surveys)])
     offsets = np.cumsum([0, *(len(survey.notes) for survey in surveys)])
     first = {survey.part.number: int(offset) for survey, offset in zip(surveys, offsets, strict=False)}
+    for survey in surveys:
+        survey.notes = notes[:0]  # they are most of what is in memory, and need to be there only once
     reducer = Reducer(surveyor.scratch, cluster, first)
     alive, duplicates = drop_duplicates(notes)
     if config.near_duplicates:

@@ -50,7 +50,8 @@ def git_bytes(root: Path, *arguments: str) -> bytes:
 def revision_of(root: Path) -> str:
     """Return the commit that is checked out, with `-dirty` if code or parameters differ from it; empty without one."""
     revision = git(root, "rev-parse", "HEAD")
-    changed = revision and git(root, "status", "--porcelain", "--untracked-files=no", "--", *NOT_CODE)
+    kept = ("--", *NOT_CODE, *SETTINGS)
+    changed = revision and git(root, "status", "--porcelain", "--untracked-files=no", *kept)
     return f"{revision}-dirty" if changed else revision
 
 

@@ -16,11 +16,11 @@ from annotated_types import Ge, Gt
 from pydantic import Discriminator
 
 from groundup.errors import BadInput
-from groundup.parallel.local import AHEAD, map_in_processes
+from groundup.parallel.local import AHEAD, FEW_PARTS, map_in_processes, usable_cores
 from groundup.settings import STRICT
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -49,7 +49,7 @@ class DaskConfig:
     address: str
     """Address of the scheduler, such as tcp://10.0.0.1:8786."""
     timeout_seconds: Annotated[float, Gt(0)]
-    """How long to wait for the scheduler and its first worker."""
+    """How long to wait for the scheduler and its first worker, and for another one if all are lost."""
     memory_megabytes: Annotated[int, Ge(16)]
     """Memory for sorting, per worker; what does not fit is sorted on the disk."""
 
@@ -79,29 +79,63 @@ def map_parts(
     return _map_on_dask(function, parts, cluster)
 
 
+def threads_of_each(cluster: ProcessesConfig | DaskConfig, n_parts: int) -> int:
+    """Return how many threads `function` of `map_parts` should start, so that no core gets more than one.
+
+    A worker of Dask has one thread for each part that it computes.
+    """
+    if cluster.kind == "dask":
+        return 1
+    processes = 1 if n_parts <= FEW_PARTS else cluster.processes or usable_cores()
+    return max(1, usable_cores() // processes)
+
+
 def _map_on_dask(function: Callable[[P], R], parts: Iterable[P], cluster: DaskConfig) -> Iterator[R]:
     with ExitStack() as stack:
         client = stack.enter_context(_connected(cluster))
         from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
+        from distributed.client import ClosedClientError, FutureCancelledError
 
-        remaining = iter(parts)
-        ahead = AHEAD * sum(client.nthreads().values())
-        begun = deque(client.submit(function, part, pure=False) for part in islice(remaining, ahead))
+        remaining, begun = iter(parts), deque["Future[R]"]()
         try:
-            while begun:
-                yield begun.popleft().result()
-                begun.extend(client.submit(function, part, pure=False) for part in islice(remaining, 1))
+            while True:
+                room = AHEAD * sum(client.nthreads().values()) - len(begun)  # workers come and go
+                begun.extend(
+                    client.submit(function, part, pure=False)
+                    for part in islice(remaining, max(room, not begun))
+                )
+                if not begun:
+                    return
+                yield _result(begun.popleft(), client, cluster)
         except KilledWorker as error:
             raise BadInput(
                 f"the workers of the Dask cluster {cluster.address} died repeatedly at the same part; expected one of "
                 f"them to finish it: look into their logs (often memory is short), then run again."
             ) from error
-        except FutureCancelledError as error:
+        except (FutureCancelledError, ClosedClientError) as error:
             raise BadInput(
                 f"the connection to the Dask scheduler {cluster.address} was lost; expected it to run until the end: "
                 f"start it again, then run again."
             ) from error
+
+
+def _result(future: "Future[R]", client: "Client", cluster: DaskConfig) -> R:
+    """Wait for the result of a part as long as the cluster has a worker.
+
+    Raises:
+        BadInput: it has had none for a while.
+    """
+    while True:
+        try:
+            return future.result(timeout=cluster.timeout_seconds)
+        except TimeoutError:
+            if future.done():  # the function's own error
+                raise
+            if not client.nthreads():
+                raise BadInput(
+                    f"the Dask cluster {cluster.address} has lost all its workers; expected at least one: start "
+                    f"workers, then run again."
+                ) from None
 
 
 def _connected(cluster: DaskConfig) -> "Client":

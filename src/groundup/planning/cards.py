@@ -92,8 +92,14 @@ def layout_for(size: Size, card: Card, cards: int) -> Layout:
     """Choose the simplest layout that fits: all of the model on each card, then a part; then recomputed activations.
 
     Raises:
-        BadInput: none fits.
+        BadInput: none fits, or a step has too few tokens for the cards.
     """
+    fewest = cards * max(FEWEST_TOKENS, size.context_length)
+    if size.step_tokens < fewest:
+        raise BadInput(
+            f"a step of {size.step_tokens:,} tokens is too small for {cards} x {card.name}; expected at least "
+            f"{fewest:,}: use fewer cards, or read more tokens."
+        )
     for layout in _layouts(size, cards):
         if layout.accumulated(size) and sum(memory(size, layout).values()) <= FILLED * card.memory:
             return layout
@@ -122,6 +128,7 @@ BYTES_PER_TOKEN = 4.5  # UTF-8 bytes of English web text per token of a vocabula
 TOKENS_PER_DOCUMENT = 1000
 BYTES_PER_WORD = 6
 ZSTANDARD = 0.4  # compressed size of text, as a share
+DOCUMENT = 170  # bytes of memory for each document while prepare_corpus decides about all of them
 
 
 def disk(size: Size) -> Mapping[str, float]:
@@ -138,7 +145,7 @@ def disk(size: Size) -> Mapping[str, float]:
         "token shards": size.tokens * (2 if size.vocab_size <= 2**16 else 4),
         "hashes of words": 12 * text / BYTES_PER_WORD,
         "near duplicates": 800 * documents,
-        "documents": 60 * documents,
+        "documents": DOCUMENT * documents,
         "window order": 8 * size.tokens / size.context_length,
         "checkpoint": FLOAT * size.parameters,
         "training state": 2 * FLOAT * size.parameters + FLOAT * (size.parameters - size.blocks),

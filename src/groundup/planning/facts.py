@@ -184,16 +184,16 @@ def as_reference(facts: Facts, sizes: Mapping[int, float]) -> dict[str, Any]:
 
 def _measured(corpus: Path) -> tuple[float, int, int]:
     """Return the difficulty of a prepared corpus of any size, and the bytes of its train and val splits."""
-    beginnings, sizes = [], []
+    sizes = read_json(corpus / "report.json")["splits"]
+    beginnings = []
     for split, enough in (("train", TRAIN_BYTES), ("val", TEST_BYTES)):
-        beginning, size = bytearray(), 0
+        beginning = bytearray()
         for messages in iterate_documents(corpus / f"{split}.jsonl"):
-            size += sum(len(message.encode()) for message in messages)
-            if len(beginning) < enough:
-                beginning += (b"\n" if beginning else b"") + text_of(messages).encode()
+            beginning += (b"\n" if beginning else b"") + text_of(messages).encode()
+            if len(beginning) >= enough:
+                break
         beginnings.append(bytes(beginning))
-        sizes.append(size)
-    return difficulty(*beginnings), sizes[0], sizes[1]
+    return difficulty(*beginnings), sizes["train"]["message_bytes"], sizes["val"]["message_bytes"]
 
 
 def _spam_lengths(folder: Path, tokenizer: BPETokenizer | None) -> Lengths | None:

@@ -89,16 +89,16 @@ def near_links(files: Mapping[int, Path], similarity: float, joined: Joined) -> 
         ]
     )
     pairs = np.unique(pairs, axis=0)
-    parts = np.array(sorted(files))
-    offsets = np.array([joined.offsets[part] for part in parts.tolist()])
-    opened = [np.load(files[part], mmap_mode="r") for part in parts.tolist()]
+    parts = sorted(files)
+    offsets = np.array([joined.offsets[part] for part in parts])
 
     def read(numbers: Numbers) -> Signatures:
         found = np.empty((len(numbers), HASHES), np.uint32)
         of_part = np.searchsorted(offsets, numbers, side="right") - 1
         for part in np.unique(of_part).tolist():
             here = of_part == part
-            found[here] = opened[part][numbers[here] - offsets[part]]
+            # opened each time, because a process may open only so many files at once
+            found[here] = np.load(files[parts[part]], mmap_mode="r")[numbers[here] - offsets[part]]
         return found
 
     near = [np.empty(0, dtype=bool)]

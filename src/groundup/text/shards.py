@@ -111,6 +111,10 @@ def parse_line(line: bytes) -> dict[str, Any]:
         raise BadInput(
             f"{error.msg} at column {error.colno}; expected one JSON object per line: correct the line."
         ) from error
+    except RecursionError as error:
+        raise BadInput(
+            "it is nested too deeply; expected one JSON object per line: correct the line."
+        ) from error
     if not isinstance(row, dict):
         raise BadInput(f"found {type(row).__name__}; expected one JSON object per line: correct it.")
     return row

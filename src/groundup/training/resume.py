@@ -128,7 +128,7 @@ class Resume:
             The rest of the state; None if no state can be used, and then model and optimizers are unchanged.
 
         Raises:
-            BadInput: rank 0 has found a state that this rank does not see.
+            BadInput: rank 0 has found a state that this rank does not see, or sees otherwise.
         """
         rank, _ = ranks_of_training()
         path, found = self._newest(model, optimizers) if rank == 0 else (None, {})
@@ -144,7 +144,13 @@ class Resume:
             weights, names = trained_weights(model), _names(model)
             best = shared_state.read_tensors(path, record, weights, optimizers, names)
             return TrainingState(**record["state"], best_weights=best)
-        saved = found or self._read()
+        try:
+            saved = found or self._read()
+        except _Unfit as error:
+            raise BadInput(
+                f"process {rank} cannot use the training state {path}, from which the first one continues: {error}; "
+                f"expected a folder that all machines share: mount it on all of them."
+            ) from None
         load_trained(model, saved["model"])
         for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -279,8 +285,8 @@ def _set_aside(path: Path, aside: Path, why: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, aside)
     print(
-        f"warning: the training state {path} does not fit this training: {why}; it was renamed to {aside.name}, "
-        f"and training starts again at step 0.",
+        f"warning: the training state {path} does not fit this training: {why}; it was renamed to {aside.name} "
+        f"and is not used.",
         file=sys.stderr,
     )
 

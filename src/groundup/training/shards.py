@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
-from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig, map_parts
+from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig, map_parts, threads_of_each
 from groundup.parallel.local import in_parts, map_in_threads
 from groundup.text.documents import messages_of, text_of
 from groundup.text.shards import Part, parts_of, writing
@@ -27,6 +27,7 @@ from groundup.tokenizers.bpe import ENCODED_CHARS, BPETokenizer
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
 PART_BYTES = 4 * 10**6
+SEARCHED = 2**20  # tokens that are searched for ends of documents at a time
 SPLITS = ("train", "val")
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 
@@ -90,7 +91,7 @@ def write_shards(
         tokenizer: encodes the documents.
         out: the folder to write.
         cluster: where the parts are encoded; it does not change what is written.
-        n_threads: number of threads that encode in each process; None: one per core.
+        n_threads: number of threads that encode in each process; None: as many as the cores allow.
         progress: show a progress bar on a terminal.
 
     Returns:
@@ -107,10 +108,10 @@ def write_shards(
         scratch = folder.absolute() / "scratch"
         scratch.mkdir(parents=True)
         tokenizer.save(scratch / "tokenizer.json")
-        encoder = Encoder(scratch, tokenizer.fingerprint, dtype, n_threads)
         for split in SPLITS:
             parts = parts_of_split(corpus.absolute() / f"{split}.jsonl")
-            encoded = map_parts(encoder, parts, cluster)
+            threads = n_threads or threads_of_each(cluster, len(parts))
+            encoded = map_parts(Encoder(scratch, tokenizer.fingerprint, dtype, threads), parts, cluster)
             bar = tqdm(
                 encoded, f"encode {split}", len(parts), unit="part", disable=None if progress else True
             )
@@ -136,7 +137,7 @@ class Encoder:
     scratch: Path  # has the tokenizer
     fingerprint: str
     dtype: str
-    n_threads: int | None
+    n_threads: int
 
     def __call__(self, part: Part) -> tuple[Path, Counter[str]]:
         """Return the file with the ids of a part, and the part's counts of meta.json."""
@@ -238,9 +239,11 @@ def decoded_texts(directory: Path, split: str, tokenizer: Path) -> Iterator[str]
     """
     vocabulary = BPETokenizer.load(tokenizer)
     ids = open_shard(directory, split, tokenizer=vocabulary)
-    ends = np.flatnonzero(ids == vocabulary.eot_id)
-    for start, end in zip([0, *(ends[:-1] + 1)], ends, strict=True):
-        yield vocabulary.decode(ids[start:end].tolist())
+    start = 0
+    for at in range(0, len(ids), SEARCHED):  # whoever wants a few documents does not read the whole file
+        for end in (at + np.flatnonzero(ids[at : at + SEARCHED] == vocabulary.eot_id)).tolist():
+            yield vocabulary.decode(ids[start:end].tolist())
+            start = end + 1
 
 
 def never_used(directory: Path) -> float:

@@ -58,12 +58,13 @@ class SpreadModel:
         if self.ranks > 1:
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
+        if self.is_divided:
+            model.to("cpu")  # until the next evaluation, so that no device holds the whole model
         self.trained = deepcopy(model) if self.is_divided else model
         runnable: Any = torch.compile(self.trained) if compute.compile else self.trained
         self.step: Any = Step(runnable, objective)
         if self.is_divided:
             _divide(self.step, self.device, self.ranks)
-            model.to("cpu")  # until the next evaluation
         # rank 0 alone evaluates; the others need no room on their device for it
         self._home = self.device if rank == 0 else torch.device("cpu")
 
