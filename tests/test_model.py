@@ -84,6 +84,17 @@ def test_a_text_ends_before_the_first_stop_string(decoder: Model) -> None:
     assert decoder.generate(["lo", "lower low"], stop=[stop], **MORE) == expected
     assert decoder.generate("lo", stop=stop, **MORE) == expected[0]
     assert "".join(decoder.stream("lo", stop=[stop], **MORE)) == expected[0]
+    with pytest.raises(BadInput, match="stop has an empty text"):
+        decoder.generate("lo", stop=["a", ""])
+
+
+def test_streams_are_what_is_returned_at_once(decoder: Model) -> None:
+    for seed in range(20):
+        wanted = MORE | {"seed": seed, "max_new_tokens": 7}
+        assert "".join(decoder.stream("lo", **wanted)) == decoder.generate("lo", **wanted)
+    assert decoder.chat([{"role": "user", "content": "lo"}], max_new_tokens=0) == ""
+    with pytest.raises(BadInput, match="max_new_tokens is -1"):
+        decoder.generate("lo", max_new_tokens=-1)
 
 
 def test_texts_of_a_long_list_take_turns(decoder: Model, monkeypatch: pytest.MonkeyPatch) -> None:

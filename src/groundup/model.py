@@ -134,7 +134,7 @@ class Model:
             max_new_tokens=max_new_tokens,
             sampling=_sampling(temperature, top_k, top_p, seed),
             stop_ids=self.checkpoint.stop_ids,
-            stop=_listed(stop),
+            stop=_stops(stop),
         )
         return found[0] if isinstance(prompt, str) else found
 
@@ -158,7 +158,7 @@ class Model:
             max_new_tokens=max_new_tokens,
             sampling=_sampling(temperature, top_k, top_p, seed),
             stop_ids=self.checkpoint.stop_ids,
-            stop=_listed(stop),
+            stop=_stops(stop),
         )
 
     def chat(
@@ -194,10 +194,10 @@ class Model:
             self._writer,
             self.checkpoint.tokenizer,
             [self.checkpoint.prompter().dialogue(messages)],
-            max_new_tokens=max_new_tokens or self.checkpoint.reply_tokens,
+            max_new_tokens=self.checkpoint.reply_tokens if max_new_tokens is None else max_new_tokens,
             sampling=_sampling(temperature, top_k, top_p, seed),
             stop_ids=self.checkpoint.answer_ends,
-            stop=_listed(stop),
+            stop=_stops(stop),
         )
         return answer.strip()
 
@@ -212,15 +212,15 @@ class Model:
         seed: int | None = None,
         stop: str | Sequence[str] = (),
     ) -> Generator[str, None, None]:
-        """Answer a conversation, and yield the answer piece by piece; otherwise as `chat`."""
+        """Answer a conversation, and yield the answer piece by piece, untrimmed; otherwise as `chat`."""
         return stream_text(
             self._writer,
             self.checkpoint.tokenizer,
             self.checkpoint.prompter().dialogue(messages),
-            max_new_tokens=max_new_tokens or self.checkpoint.reply_tokens,
+            max_new_tokens=self.checkpoint.reply_tokens if max_new_tokens is None else max_new_tokens,
             sampling=_sampling(temperature, top_k, top_p, seed),
             stop_ids=self.checkpoint.answer_ends,
-            stop=_listed(stop),
+            stop=_stops(stop),
         )
 
     @overload
@@ -342,6 +342,12 @@ class Model:
 
 def _listed(texts: str | Sequence[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else list(texts)
+
+
+def _stops(texts: str | Sequence[str]) -> list[str]:
+    if "" in (listed := _listed(texts)):
+        raise BadInput("stop has an empty text; expected texts that end the answer: leave it out.")
+    return listed
 
 
 def _sampling(temperature: float, top_k: int, top_p: float, seed: int | None) -> Sampling:

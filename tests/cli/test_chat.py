@@ -44,7 +44,7 @@ def reply(checkpoint: Checkpoint, prompt: str, sampling: Sampling | None = None,
         sampling=sampling or Sampling(),
         stop_ids=tokenizer.special_tokens.values(),
     )
-    return tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
+    return str(tokenizer.decode(new))
 
 
 def test_replies_go_out_and_the_rest_to_standard_error(talk: Any) -> None:

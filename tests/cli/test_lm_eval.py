@@ -29,6 +29,15 @@ def test_tasks_and_scores(tmp_path: Path) -> None:
     assert [line.split()[0] for line in shown] == ["phenomenon", "comparative", "mean"]
 
 
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "thesis.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    for folder in (".", str(tmp_path), "thesis.txt"):
+        done = CliRunner().invoke(app, ["lm-eval-tasks", folder])
+        assert isinstance(done.exception, BadInput) and "would be lost" in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_a_training_text_that_is_not_there(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["lm-eval-tasks", str(tmp_path / "t"), "--training", str(tmp_path / "no")])
     assert isinstance(done.exception, BadInput)

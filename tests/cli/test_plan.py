@@ -84,6 +84,9 @@ def test_a_plan_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("groundup.cli.plan._dry", lambda plan: dry)
     result = CliRunner().invoke(app, ["plan", "--depth", "12", "--cards", "8", "--price", "2"])
     assert result.exit_code == 0
+    for tokens in ("inf", "nan"):
+        refused = CliRunner().invoke(app, ["plan", "--depth", "4", "--tokens", tokens])
+        assert isinstance(refused.exception, BadInput) and f"--tokens is {tokens}" in str(refused.exception)
     assert "135,267,072 parameters; 4,200 steps of 524,288 tokens" in result.stdout
     assert "  compute.processes=8" in result.stdout and "at $2 per card hour" in result.stdout
     assert "16.00 GB at the peak" in result.stdout

@@ -60,7 +60,7 @@ def test_geometry_of_static_vectors_and_of_parallel_vectors():
 
 
 def test_too_little_text_is_reported():
-    with pytest.raises(BadInput, match=r"1 word\(s\) occur in at least 2 of the messages"):
+    with pytest.raises(BadInput, match=r"too few words \(1\) occur in at least 2 messages"):
         geometry(first_occurrences(["a b", "a c"]), np.ones((4, 2), np.float32), 2)
     with pytest.raises(BadInput, match="no message has two different words"):
         geometry(first_occurrences(["a", "b", "a.", "b."]), np.ones((4, 2), np.float32), 2)

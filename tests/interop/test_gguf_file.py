@@ -60,6 +60,9 @@ def test_damaged_counts_are_refused(path: Path) -> None:
         path.write_bytes(whole[:place] + struct.pack("<Q", 2**62) + whole[place + 8 :])
         with pytest.raises(BadInput, match="not a GGUF file, or is truncated"):
             open_gguf(path)
+    path.write_bytes(whole.replace(struct.pack("<QQQ", 4, 3, 2), struct.pack("<QQQ", 0, 2**50, 1)))
+    with pytest.raises(BadInput, match="is not made of blocks"):  # no bytes, but rows without end
+        open_gguf(path)
     path.write_bytes(whole[:4] + struct.pack("<I", 1) + whole[8:])
     with pytest.raises(BadInput, match="version is 1"):
         open_gguf(path)

@@ -33,6 +33,7 @@ def ask(server: Running, **changes: Any) -> Any:
 def texts_of(events: Any) -> dict[int, str]:
     texts: dict[int, str] = {}
     for event in events:
+        assert event.choices  # only the last event with usage has none, and clients read the first
         for choice in event.choices:
             texts[choice.index] = texts.get(choice.index, "") + choice.text
     return texts
@@ -46,6 +47,11 @@ def test_texts_are_those_of_the_library_streamed_or_not(server: Running) -> None
     ids = [server.model("text").checkpoint.tokenizer.encode(prompt) for prompt in PROMPTS]
     assert [choice.text for choice in ask(server, prompt=ids).choices] == expected
     assert answer.usage.prompt_tokens == sum(map(len, ids)) and answer.model == "text"
+
+
+def test_nothing_is_sent_while_a_character_is_incomplete(server: Running) -> None:
+    with server.saying("text", "a😀b"):
+        assert texts_of(ask(server, prompt="cake", stream=True, echo=True)) == {0: "cakea😀b"}
 
 
 def test_sampled_texts_have_seeds_in_a_row(server: Running) -> None:

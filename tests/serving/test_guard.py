@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -112,9 +114,10 @@ def test_a_key_is_demanded_where_there_is_one(small: Running) -> None:
     ]
     answer = post(small, {"model": "text", "prompt": "a"}, Authorization=f"Bearer {KEY}")
     assert answer.status_code == 200
-    assert ServerConfig(api_key="ключ").admits(
-        "ключ".encode().decode("latin-1")
-    )  # as a header's bytes arrive
+    for key in ("ключ", "voilà", os.fsdecode(b"\xff")):  # as a header's bytes arrive
+        assert ServerConfig(api_key=key).admits(os.fsencode(key).decode("latin-1"))
+    own = {"Authorization": f"Bearer {KEY}", "Host": "groundup.example", "Origin": "https://groundup.example"}
+    assert small.http.get("/v1/models", headers=own).status_code == 200  # through a proxy with TLS
     for host in ("0.0.0.0", "192.0.2.1", "::", "example.org"):
         with pytest.raises(BadInput, match="can be reached from other machines"):
             ServerConfig(host=host)
@@ -188,7 +191,30 @@ def test_a_full_queue_refuses_and_hanging_up_frees_places(small: Running) -> Non
         small.until(lambda: not len(engine) and not small.app.state.traffic.active)
     small.until(lambda: not engine.positions)
     asked = 'groundup_requests_total{{route="/v1/completions",status="{}"}} 2.0'
-    assert asked.format(499) in client.get("/metrics", cast_to=str)
+    assert asked.format(499) in small.http.get("/metrics", headers={"Authorization": f"Bearer {KEY}"}).text
+
+
+def test_a_call_whose_client_has_left_is_not_waited_for() -> None:
+    async def main() -> None:
+        [model, *_] = tiny_models(CONFIG)
+        begun, free = threading.Event(), threading.Event()
+
+        def call() -> None:
+            begun.set()
+            free.wait(60)
+
+        asked = asyncio.create_task(model.run(call))
+        await asyncio.to_thread(begun.wait, 60)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        assert not model.is_idle  # the thread still computes
+        model.close()
+        assert not free.is_set()
+        free.set()
+        while not model.is_idle:
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 @contextmanager

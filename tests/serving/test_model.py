@@ -127,6 +127,9 @@ def test_instruction_model_answers_like_its_checkpoint(
     sampling = Sampling(temperature=5.0, top_k=50, top_p=0.9, seed=3)
     [sampled] = respond(checkpoint, [("Say it.", "tea, red")], max_new_tokens=8, sampling=sampling)
     assert text_of(model.predict(hot)) == sampled != greedy
+    for more in ({"foo": 1}, {"top_k": "x"}, {"max_new_tokens": 2}):
+        with pytest.raises(Exception, match="expected only top_k and seed, as whole numbers"):
+            model.predict(asked | {"custom_inputs": more})
     assert traces(store) == before  # a trace would keep the prompt
 
 

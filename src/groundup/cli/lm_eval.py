@@ -6,11 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from groundup.errors import BadInput
+
 TRAINING = Path("data/prepared/corpus/train.jsonl")
 
 
 def lm_eval_tasks(
-    folder: Annotated[Path, typer.Argument(help="Folder to write the tasks to; it is replaced.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to write the tasks to; tasks that are there are replaced.")
+    ],
     training: Annotated[
         Path, typer.Option(help="The model's training text: pairs that occur in it are marked.")
     ] = TRAINING,
@@ -32,6 +36,12 @@ def lm_eval_tasks(
     from groundup.text.documents import text_of
     from groundup.training.shards import read_documents
 
+    ours = folder.is_dir() and all(file.name.startswith(GROUP) for file in folder.iterdir())
+    if folder.resolve() == Path.cwd() or (folder.exists() and not ours):
+        raise BadInput(
+            f"{folder} is the working folder or has other files, which would be lost; expected a new folder, or one "
+            f"that this command wrote: give another path."
+        )
     drawn = minimal_pairs(pairs, seed)
     leaked = occur_in([pair.good for pair in drawn], map(text_of, read_documents(training)))
     write_tasks(folder, drawn, leaked)

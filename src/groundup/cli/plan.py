@@ -1,6 +1,7 @@
 """`groundup plan`: what a run of the main pipeline will take and give, before it starts; with `--depth`, on GPUs."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,6 +97,8 @@ def _on_paper(
     """Print a plan on paper, and the memory of its step as a dry run counts it."""
     from groundup.planning import paper
 
+    if tokens is not None and not math.isfinite(tokens):
+        raise BadInput(f"--tokens is {tokens}; expected a number such as 1e11: correct it.")
     plan = paper.paper_plan(
         depth, tokens=None if tokens is None else round(tokens), n=cards, card=card, mfu=mfu, price=price
     )

@@ -86,7 +86,7 @@ def _key(file: Path | None) -> str | None:
     from groundup.serving.config import KEY_VARIABLE
 
     if file is None:
-        return os.environ.get(KEY_VARIABLE) or None
+        return os.environ.get(KEY_VARIABLE, "").strip() or None
     try:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

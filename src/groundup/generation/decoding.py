@@ -44,9 +44,10 @@ def stream(
         max_running: largest number of rows at a time; others wait. None: all.
 
     Raises:
-        BadInput: a prompt is empty or leaves no space in the context, or the model's logits are not finite.
+        BadInput: a prompt is empty or leaves no space in the context, `max_new_tokens` is negative, or the model's
+            logits are not finite.
     """
-    if max_new_tokens < 1:
+    if max_new_tokens == 0:
         return
     assert cache is None or len(prompts) == 1
     batcher = Batcher(model, max_running=max_running or max(len(prompts), 1), cache=cache)
@@ -80,8 +81,8 @@ def stream_text(
 ) -> Generator[str, None, None]:
     """Generate the answer to one prompt, and yield its text piece by piece.
 
-    The bytes of an incomplete character are not yielded before a later token completes it, and the text ends before
-    the first of the strings `stop`. The other arguments and the errors are those of `stream`.
+    The bytes of an incomplete character are not yielded before a later token completes it or the text ends, and the
+    text ends before the first of the strings `stop`. The other arguments and the errors are those of `stream`.
     """
     steps = stream(
         model, [prompt], max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, cache=cache
@@ -91,8 +92,7 @@ def stream_text(
         yield text.add(step.values())
         if text.stopped:
             return
-    if stop:
-        yield text.finish()
+    yield text.finish()
 
 
 def generate_text(

@@ -184,7 +184,7 @@ class _Header:
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
         block, size = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
-        if not shape or shape[-1] % block:
+        if not shape or 0 in shape or shape[-1] % block:
             raise ValueError(f"a tensor of shape {shape} is not made of blocks of {block}")
         rows, width = math.prod(shape[:-1]), shape[-1] // block * size
         self._place = start

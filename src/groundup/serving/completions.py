@@ -49,7 +49,9 @@ async def _echoed(job: Job) -> AsyncIterator[list[Piece]]:
     async for pieces in job.pieces():
         for piece in pieces:
             known = piece.index in echoes
-            echo = echoes.setdefault(piece.index, _echo(job, piece.index))
+            if not known:
+                echoes[piece.index] = _echo(job, piece.index)
+            echo = echoes[piece.index]
             for token in piece.tokens:
                 token.place += len(echo.text)
             if not known:

@@ -68,7 +68,9 @@ class ServerConfig:
 
         The comparison takes the same time for every key.
         """
-        return self.api_key is None or hmac.compare_digest(key.encode("latin-1"), self.api_key.encode())
+        return self.api_key is None or hmac.compare_digest(
+            key.encode("latin-1"), self.api_key.encode("utf-8", "surrogateescape")
+        )
 
 
 def names_loopback(host: str) -> bool:

@@ -196,15 +196,15 @@ class Guard:
             ApiError: the request comes from another site, has no key, or finds the server full or ending.
         """
         config, host = self._config, headers.get("host", "")
-        if config.is_loopback and not _is_local(host):
-            # a page of another site whose name was made to mean this machine (DNS rebinding)
+        if config.is_loopback and config.api_key is None and not _is_local(host):
+            # a page of another site whose name was made to mean this machine (DNS rebinding); it would not know a key
             raise ApiError(403, f"the request is for the host {host!r}; expected 127.0.0.1 or localhost")
         origin = headers.get("origin")
         if origin is not None and _address(origin) != host:
             raise ApiError(403, f"the request comes from a page of {origin!r}; expected one of this server")
         if path not in OPEN and not path.startswith("/assets/"):
             kind, _, key = headers.get("authorization", "").partition(" ")
-            if not config.admits(key.strip() if kind.lower() == "bearer" else ""):
+            if not config.admits(key.strip(" \t") if kind.lower() == "bearer" else ""):
                 message = (
                     "the API key is missing or wrong; expected the server's, as in Authorization: Bearer KEY"
                 )

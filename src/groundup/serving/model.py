@@ -91,7 +91,12 @@ class ServedInstructions(_Checkpoint, mlflow.pyfunc.ResponsesAgent):
             "top_p": request.top_p,
         }
         chosen = INFERENCE_PARAMS | {name: value for name, value in given.items() if value is not None}
-        chosen |= request.custom_inputs or {}
+        more = request.custom_inputs or {}
+        if more.keys() - {"top_k", "seed"} or not all(type(value) is int for value in more.values()):
+            raise BadInput(
+                f"custom_inputs are {more}; expected only top_k and seed, as whole numbers: correct them."
+            )
+        chosen |= more
         max_new_tokens = int(chosen.pop("max_new_tokens"))
         checkpoint, item, answer = self.checkpoint, f"msg_{uuid.uuid4().hex}", ""
         for piece in stream_text(

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -122,17 +122,24 @@ class Model:
         if self._running >= self._limit:
             raise busy("too many requests wait for this model; repeat the request later", "queue_full")
         self._running += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
-        finally:
-            self._running -= 1
+        loop = asyncio.get_running_loop()
+        call = self._executor.submit(lambda: function(*args, **kwargs))
+
+        def ended(_: object) -> None:  # in the thread, which computes on if the client has hung up
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._has_ended)
+
+        call.add_done_callback(ended)
+        return await asyncio.wrap_future(call)
+
+    def _has_ended(self) -> None:
+        self._running -= 1
 
     def close(self) -> None:
-        """End the model's threads."""
+        """End the model's threads, without waiting for a call that one of them still computes."""
         if self._engine is not None:
             self._engine.close()
-        self._executor.shutdown(cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _limit_threads(self) -> None:
         if self._threads is not None:

@@ -183,7 +183,8 @@ class Job:
             for piece in found.values():
                 if piece.finish is not None:
                     self._stream.stop(piece.index)
-            yield [piece for piece in found.values() if piece.text or piece.tokens or piece.finish]
+            if shown := [piece for piece in found.values() if piece.text or piece.tokens or piece.finish]:
+                yield shown
 
     @property
     def usage(self) -> CompletionUsage:
