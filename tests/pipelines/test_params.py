@@ -199,7 +199,7 @@ def test_problems_of_another_pipeline(tmp_path: Path, values: dict[str, Any], st
     study["date"] = study.pop("data")
     study["ladder"]["training"]["max_steps"] = "many"
     write(tmp_path, values)
-    with pytest.raises(BadInput, match=r"3 problem\(s\)") as caught:
+    with pytest.raises(BadInput, match=r"3 problems") as caught:
         load_params("study", write(tmp_path, study, "study"))
     for path in ("data:", "date:", "ladder.training.max_steps:"):
         assert path in str(caught.value)

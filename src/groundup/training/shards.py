@@ -240,7 +240,7 @@ def decoded_texts(directory: Path, split: str, tokenizer: Path) -> Iterator[str]
     vocabulary = BPETokenizer.load(tokenizer)
     ids = open_shard(directory, split, tokenizer=vocabulary)
     start = 0
-    for at in range(0, len(ids), SEARCHED):  # whoever wants a few documents does not read the whole file
+    for at in range(0, len(ids), SEARCHED):  # a caller that wants a few documents need not read the whole file
         for end in (at + np.flatnonzero(ids[at : at + SEARCHED] == vocabulary.eot_id)).tolist():
             yield vocabulary.decode(ids[start:end].tolist())
             start = end + 1
