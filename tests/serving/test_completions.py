@@ -76,7 +76,7 @@ def test_a_text_ends_before_a_stop_string_also_across_tokens(server: Running) ->
             assert "".join(part.text for part in parts) == expected
             assert parts[-1].finish_reason == "stop"
             assert "".join(token for part in parts for token in part.logprobs.tokens) == expected
-    assert server.model("text").is_idle
+    server.until(lambda: server.model("text").is_idle)
 
 
 def test_scores_of_prompt_and_text_are_those_of_the_library(server: Running) -> None:
