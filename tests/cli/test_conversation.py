@@ -71,7 +71,7 @@ def test_what_was_read_is_not_read_again_and_replies_stay_the_same(seed: int) ->
         assert bool(remembered) == (len(before) > 1)
         read.clear()
         [new] = generate(checkpoint.model, [ids], stop_ids=talk.tokenizer.special_tokens.values(), **GREEDY)
-        assert reply == talk.tokenizer.decode(new).rstrip("\N{REPLACEMENT CHARACTER}")
+        assert reply == talk.tokenizer.decode(new)
         read.clear()
 
 
