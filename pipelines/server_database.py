@@ -32,7 +32,7 @@ def check(url: str) -> None:
 
     try:
         asyncio.run(ask())
-    except (OSError, ValueError, PostgresError, InterfaceError, SQLAlchemyError) as error:
+    except (OSError, ValueError, ImportError, PostgresError, InterfaceError, SQLAlchemyError) as error:
         why = first_line(error) or f"no answer in {PATIENCE_SECONDS:.0f} s"
         raise BadInput(
             f"Prefect's database {url.partition('?')[0]} cannot be used ({why}); expected a PostgreSQL database: start "

@@ -9,7 +9,7 @@ from pipelines.params import PIPELINES
 from tests.architecture.stanzas import ROOT
 
 LIBRARY = ROOT / "src/groundup"
-FILES, ROOMS, MODULES, ARROWS = 7, 25, 20, 182
+FILES, ROOMS, MODULES, ARROWS = 7, 25, 20, 181
 README = 200
 DVC_YAML = 1250  # the aim was 1,150; a stage takes about 13 lines, so there is room for a few more
 

@@ -34,12 +34,11 @@ import numpy as np
 import psutil
 
 from groundup.corpora.preparing import SPLITS, prepare
-from groundup.datasets.corpus import CorpusConfig
+from groundup.datasets.corpus import CorpusConfig, NearDuplicates
 from groundup.files import scratch_folder, write_json
 from groundup.parallel.cluster import DaskConfig, ProcessesConfig
 from groundup.text.contamination import find_contamination
 from groundup.text.jsonl import iterate_jsonl, read_jsonl, write_jsonl
-from groundup.text.near_duplicates import NearDuplicates
 from groundup.text.occurrences import batches_in, batches_of
 from groundup.text.shards import line_of, writing
 from groundup.tokenizers.bpe import END_OF_TEXT, BPETokenizer

@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.corpora import preparing
-from groundup.datasets.corpus import CorpusConfig
+from groundup.datasets.corpus import CorpusConfig, NearDuplicates
 from groundup.errors import BadInput
 from groundup.files import read_json
 from groundup.parallel.cluster import DaskConfig, ProcessesConfig
 from groundup.text import runs
 from groundup.text.documents import text_of
 from groundup.text.jsonl import read_splits, write_jsonl
-from groundup.text.near_duplicates import NearDuplicates
 from groundup.text.overlap import TextIndex, ngrams, normalise
 from groundup.text.shards import line_of, writing
 from tests.corpora import generated, in_memory

@@ -142,7 +142,7 @@ def test_no_new_message_ever_reaches_test_or_val(
         {"id": f"n{i}", "label": label, "text": text, "split": split, "increment": "z"}
         for i, (label, text, split) in enumerate(new)
     ]
-    config = DeduplicatedSpamConfig("deduplicated", 0.2, 0.2, 0.2, "none", 1, 1)
+    config = DeduplicatedSpamConfig("deduplicated", 0.2, 0.2, 0.2, "none", None, 1, 1)
     elsewhere = Elsewhere(TextIndex(()), NearIndex(held_out))
     try:
         before, _ = prepare(rows, config, elsewhere)

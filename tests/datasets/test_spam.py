@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.datasets.corpus import NearDuplicates
 from groundup.datasets.spam import (
     BOOK_GLUED,
     BookSpamConfig,
@@ -17,7 +18,7 @@ from groundup.datasets.spam import (
     prepare,
 )
 from groundup.errors import BadInput
-from groundup.text.near_duplicates import NearDuplicates, NearIndex
+from groundup.text.near_duplicates import NearIndex
 from groundup.text.overlap import TextIndex, ngrams, normalise
 
 BOOK = BookSpamConfig("book")
@@ -30,6 +31,7 @@ def config(**changes):
         "test_fraction": 0.2,
         "gate_fraction": 0,
         "balance": "none",
+        "near_duplicates": None,
         "max_dropped_share": 1,
         "seed": 1,
     }

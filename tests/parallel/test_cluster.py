@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from groundup.errors import BadInput
-from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts, threads_of_each
+from groundup.parallel.cluster import DaskConfig, ProcessesConfig, map_parts, threads_per_part
 
 
 def square(part: int) -> int:
@@ -74,7 +74,7 @@ def test_a_cluster_that_has_lost_its_workers_is_not_waited_for(own_dask: Callabl
 
 def test_no_core_gets_more_than_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("groundup.parallel.cluster.usable_cores", lambda: 16)
-    assert threads_of_each(DaskConfig("dask", "tcp://127.0.0.1:1", 1, 16), 100) == 1
+    assert threads_per_part(DaskConfig("dask", "tcp://127.0.0.1:1", 1, 16), 100) == 1
     for processes, parts, threads in (
         (None, 100, 1),
         (None, 2, 16),
@@ -83,7 +83,7 @@ def test_no_core_gets_more_than_one_thread(monkeypatch: pytest.MonkeyPatch) -> N
         (4, 3, 16),
         (20, 100, 1),
     ):
-        assert threads_of_each(ProcessesConfig("processes", processes, 16), parts) == threads
+        assert threads_per_part(ProcessesConfig("processes", processes, 16), parts) == threads
 
 
 def test_the_scheduler_may_be_absent_idle_or_not_installed(

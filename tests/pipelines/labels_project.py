@@ -30,7 +30,7 @@ from groundup.text.jsonl import write_splits
 stage, *paths = sys.argv[1:]
 if stage == "prepare_spam":
     raw, labelled, corpus, _, out = map(Path, paths)
-    config = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, 0.1, "none", 1, 1)
+    config = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, 0.1, "none", None, 1, 1)
     prepare_files(raw, corpus, out, config, labelled)
 else:
     row = {"family": "f", "input": "", "output": "yes"}

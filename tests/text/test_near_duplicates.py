@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.text.near_duplicates import NearDuplicates, NearIndex, near_groups, similar_pairs, template_of
+from groundup.text.near_duplicates import NearIndex, near_groups, similar_pairs, template_of
 from groundup.text.overlap import ngrams, normalise
 
 PHRASE = "one two three four five six seven eight nine ten eleven twelve thirteen"
@@ -56,7 +56,7 @@ def test_similar_texts_are_those_that_a_comparison_of_all_pairs_finds(
         for i in range(j)
         if runs[i] & runs[j] and len(runs[i] & runs[j]) >= similarity * len(runs[i] | runs[j])
     ]
-    similar = NearDuplicates(similarity, n)
-    assert similar_pairs(texts, similar) == sorted(expected)
-    groups = near_groups(texts, similar)
+    pairs = similar_pairs(texts, similarity, n)
+    assert pairs == sorted(expected)
+    groups = near_groups(texts, pairs)
     assert all(groups[i] == groups[j] for i, j in expected)

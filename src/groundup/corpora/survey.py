@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundup.datasets.corpus import CorpusConfig, clean, size_of, unit_hash
 from groundup.errors import BadInput
 from groundup.text import minhash
-from groundup.text.documents import Document, check_text, text_of
+from groundup.text.documents import Document, problem_of_text, text_of
 from groundup.text.overlap import N, WordNumbers, digests, joined, normalise, window_hashes, without_digits
 from groundup.text.runs import RunWriter, SortedRun, save
 from groundup.text.shards import Part, read_part
@@ -170,11 +170,7 @@ def problem_of(row: dict[str, Any]) -> str:
         and isinstance(messages, list)
         and all(isinstance(m, str) for m in messages)
     ):
-        try:
-            check_text("".join([row["id"], *messages]))
-        except BadInput as error:
-            return str(error)
-        return ""
+        return problem_of_text("".join([row["id"], *messages]))
     return (
         "the row is not a document; expected an id and a list of strings called messages: correct the shard, or "
         "download it again."

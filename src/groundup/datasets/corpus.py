@@ -14,12 +14,26 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.settings import STRICT
 from groundup.text.documents import Document
-from groundup.text.near_duplicates import NearDuplicates
 
 BLANK_MESSAGES = "blank messages"  # the only reason that counts messages; all others count documents
 
 DOMINANT = 0.5  # a document with a larger share of all characters is cut
 NUMERIC = 0.5  # if a larger share of the documents differ from others only in numbers, the split compares numbers too
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Which texts count as near duplicates: those that share most of their runs of a few words.
+
+    Letter case, punctuation and white space are ignored.
+    """
+
+    __pydantic_config__ = STRICT
+
+    similarity: Annotated[float, Gt(0), Le(1)]
+    """Runs that two texts share, as a share of the runs of both together (Jaccard similarity)."""
+    words: Annotated[int, Ge(1)]
+    """Words per run. Texts with fewer words are no near duplicates."""
 
 
 @dataclass(frozen=True)

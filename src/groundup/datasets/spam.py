@@ -16,7 +16,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Discriminator
 
-from groundup.datasets.corpus import unit_hash
+from groundup.datasets.corpus import NearDuplicates, unit_hash
 from groundup.datasets.increments import add, read_increments
 from groundup.errors import BadInput
 from groundup.files import scratch_folder
@@ -25,7 +25,7 @@ from groundup.settings import STRICT
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
-from groundup.text.near_duplicates import NearDuplicates, NearIndex, near_groups
+from groundup.text.near_duplicates import NearIndex, near_groups, similar_pairs
 from groundup.text.occurrences import TEMPLATE, batches_in, batches_of, index_items
 from groundup.text.overlap import KINDS, normalise
 
@@ -60,16 +60,16 @@ class DeduplicatedSpamConfig:
     train."""
     balance: Literal["none", "undersample"]
     """undersample: drop random messages of the more frequent label, in train only, until both are equally frequent."""
+    near_duplicates: NearDuplicates | None
+    """Keep messages together in one split that are similar to each other, directly or through others, as also those
+    that differ only in numbers or share 13 consecutive words; null = only these.
+    """
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
     """Largest share of the messages that may be dropped, apart from those that `balance` drops; above it the
     stage stops.
     """
     seed: int
     """Another seed gives another split."""
-    near_duplicates: NearDuplicates | None = None
-    """Keep messages together in one split that are similar to each other, directly or through others, as also those
-    that differ only in numbers or share 13 consecutive words; null = only these.
-    """
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,9 @@ def _deduplicated(
     kept, dropped = dedupe(messages)
     check_loss(dropped, len(messages), "spam", config.max_dropped_share)
     texts = [message["text"] for message in kept]
-    groups = [kept[first]["id"] for first in near_groups(texts, config.near_duplicates)]
+    near = config.near_duplicates
+    pairs = similar_pairs(texts, near.similarity, near.words) if near else ()
+    groups = [kept[first]["id"] for first in near_groups(texts, pairs)]
     kept = [message | {"group": group} for message, group in zip(kept, groups, strict=True)]
     seen = {m["group"] for m in kept if elsewhere and m["text"] in elsewhere.learned}
     place = _assign(kept, seen, config)

@@ -10,10 +10,8 @@ from pathlib import Path
 from groundup.errors import BadInput
 
 GIT_SECONDS = 300.0  # the longest wait for git, which takes a second, on a busy machine a minute
-# files that stages write; changes in them are not changes of the code
-NOT_CODE = (":!*dvc.lock", ":!reports")
-# settings that change no result, in which people may have written passwords
-SETTINGS = (":!.dvc/config", ":!prefect.toml")
+# files that stages write, and settings that change no result, in which people may have written passwords
+NOT_CODE = (":!*dvc.lock", ":!reports", ":!.dvc/config", ":!prefect.toml")
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -50,8 +48,7 @@ def git_bytes(root: Path, *arguments: str) -> bytes:
 def revision_of(root: Path) -> str:
     """Return the commit that is checked out, with `-dirty` if code or parameters differ from it; empty without one."""
     revision = git(root, "rev-parse", "HEAD")
-    kept = ("--", *NOT_CODE, *SETTINGS)
-    changed = revision and git(root, "status", "--porcelain", "--untracked-files=no", *kept)
+    changed = revision and git(root, "status", "--porcelain", "--untracked-files=no", "--", *NOT_CODE)
     return f"{revision}-dirty" if changed else revision
 
 
@@ -78,7 +75,7 @@ def uncommitted(root: Path) -> str:
     It is also empty if a line of the patch is not UTF-8, because it could not be kept as text.
     """
     try:
-        return git_bytes(root, "diff", "--binary", "HEAD", "--", *NOT_CODE, *SETTINGS).decode("utf-8")
+        return git_bytes(root, "diff", "--binary", "HEAD", "--", *NOT_CODE).decode("utf-8")
     except UnicodeDecodeError:
         return ""
 

@@ -79,7 +79,7 @@ def map_parts(
     return _map_on_dask(function, parts, cluster)
 
 
-def threads_of_each(cluster: ProcessesConfig | DaskConfig, n_parts: int) -> int:
+def threads_per_part(cluster: ProcessesConfig | DaskConfig, n_parts: int) -> int:
     """Return how many threads `function` of `map_parts` should start, so that no core gets more than one.
 
     A worker of Dask has one thread for each part that it computes.
@@ -129,8 +129,8 @@ def _result(future: "Future[R]", client: "Client", cluster: DaskConfig) -> R:
         try:
             return future.result(timeout=cluster.timeout_seconds)
         except TimeoutError:
-            if future.done():  # the function's own error
-                raise
+            if future.done():  # just now, or the error is the function's own
+                return future.result()
             if not client.nthreads():
                 raise BadInput(
                     f"the Dask cluster {cluster.address} has lost all its workers; expected at least one: start "

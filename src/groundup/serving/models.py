@@ -121,9 +121,9 @@ class Model:
         """
         if self._running >= self._limit:
             raise busy("too many requests wait for this model; repeat the request later", "queue_full")
-        self._running += 1
         loop = asyncio.get_running_loop()
         call = self._executor.submit(lambda: function(*args, **kwargs))
+        self._running += 1
 
         def ended(_: object) -> None:  # in the thread, which computes on if the client has hung up
             with suppress(RuntimeError):  # the loop has ended

@@ -25,13 +25,20 @@ def messages_of(part: Part) -> Iterator[list[str]]:
 
 def check_text(text: str) -> None:
     """Raise BadInput if `text` cannot be encoded as UTF-8."""
+    if problem := problem_of_text(text):
+        raise BadInput(problem)
+
+
+def problem_of_text(text: str) -> str:
+    """Return why `text` cannot be encoded as UTF-8; "" if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadInput(
-            f"the text has half a surrogate pair (U+{ord(text[error.start]):04X}) at character "
-            f"{error.start}, which UTF-8 cannot encode; decode the source again with its own encoding."
-        ) from error
+        return (
+            f"the text has half a surrogate pair (U+{ord(text[error.start]):04X}) at character {error.start}, which "
+            f"UTF-8 cannot encode; decode the source again with its own encoding."
+        )
+    return ""
 
 
 def _problem_of(row: Document) -> str:
@@ -41,8 +48,4 @@ def _problem_of(row: Document) -> str:
             "it has no list of strings called messages; expected one document per line: run the stage prepare_corpus "
             "again."
         )
-    try:
-        check_text(text_of(messages))
-    except BadInput as error:
-        return str(error)
-    return ""
+    return problem_of_text(text_of(messages))

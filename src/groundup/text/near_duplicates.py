@@ -2,14 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations, pairwise
-from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
 
-from groundup.settings import STRICT
 from groundup.text.minhash import bands, signatures
 from groundup.text.overlap import TextIndex, WordNumbers, linked_groups, normalise, window_hashes
 
@@ -31,43 +27,29 @@ def one_number(normalised: str) -> str:
     return _NUMBER.sub("0", normalised)
 
 
-@dataclass(frozen=True)
-class NearDuplicates:
-    """Which texts count as near duplicates: those that share most of their runs of a few words.
-
-    Letter case, punctuation and white space are ignored.
-    """
-
-    __pydantic_config__ = STRICT
-
-    similarity: Annotated[float, Gt(0), Le(1)]
-    """Runs that two texts share, as a share of the runs of both together (Jaccard similarity)."""
-    words: Annotated[int, Ge(1)]
-    """Words per run. Texts with fewer words are no near duplicates."""
-
-
-def near_groups(texts: Sequence[str], similar: NearDuplicates | None = None) -> list[int]:
-    """Return `linked_groups`, with texts also linked if they have the same template or are `similar`."""
+def near_groups(texts: Sequence[str], pairs: Iterable[tuple[int, int]] = ()) -> list[int]:
+    """Return `linked_groups`, with texts also linked if they have the same template or are one of the `pairs`."""
     from scipy.cluster.hierarchy import DisjointSet  # importing it late saves every stage 0.2 s at its start
 
     linked = linked_groups(texts)
     groups, first = DisjointSet(linked), dict[str, int]()
     for text, group in zip(texts, linked, strict=True):
         groups.merge(first.setdefault(template_of(text), group), group)
-    for left, right in similar_pairs(texts, similar) if similar else ():
+    for left, right in pairs:
         groups.merge(linked[left], linked[right])
     return [groups[group] for group in linked]
 
 
-def similar_pairs(texts: Sequence[str], similar: NearDuplicates) -> list[tuple[int, int]]:
-    """Return the pairs of texts whose sets of runs of words are similar; numbers count as equal.
+def similar_pairs(texts: Sequence[str], similarity: float, words: int) -> list[tuple[int, int]]:
+    """Return the pairs of texts that share most of their runs of so many words; numbers count as equal.
 
-    MinHash proposes pairs, with bands for a lower similarity, so that it misses fewer than one in a million; then the
-    sets themselves are compared.
+    The similarity is the number of runs that both have, as a share of the runs of both together (Jaccard). MinHash
+    proposes pairs, with bands for a lower similarity, so that it misses fewer than one in a million; then the sets
+    themselves are compared.
     """
-    hashes, owners = window_hashes([*map(normalise, texts)], similar.words, WordNumbers())
+    hashes, owners = window_hashes([*map(normalise, texts)], words, WordNumbers())
     signed, numbers = signatures(hashes, owners, len(texts))
-    keys = bands(signed, PROPOSED * similar.similarity)
+    keys = bands(signed, PROPOSED * similarity)
     order = np.argsort(keys, axis=None, kind="stable")
     same_band = np.split(order // max(1, keys.shape[1]), np.flatnonzero(np.diff(keys.ravel()[order])) + 1)
     proposed = {
@@ -78,7 +60,7 @@ def similar_pairs(texts: Sequence[str], similar: NearDuplicates) -> list[tuple[i
     return sorted(
         (left, right)
         for left, right in proposed
-        if len(runs[left] & runs[right]) >= similar.similarity * len(runs[left] | runs[right])
+        if len(runs[left] & runs[right]) >= similarity * len(runs[left] | runs[right])
     )
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from groundup.errors import BadInput
 from groundup.files import atomic_path, write_json
-from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig, map_parts, threads_of_each
+from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig, map_parts, threads_per_part
 from groundup.parallel.local import in_parts, map_in_threads
 from groundup.text.documents import messages_of, text_of
 from groundup.text.shards import Part, parts_of, writing
@@ -110,7 +110,7 @@ def write_shards(
         tokenizer.save(scratch / "tokenizer.json")
         for split in SPLITS:
             parts = parts_of_split(corpus.absolute() / f"{split}.jsonl")
-            threads = n_threads or threads_of_each(cluster, len(parts))
+            threads = n_threads or threads_per_part(cluster, len(parts))
             encoded = map_parts(Encoder(scratch, tokenizer.fingerprint, dtype, threads), parts, cluster)
             bar = tqdm(
                 encoded, f"encode {split}", len(parts), unit="part", disable=None if progress else True
@@ -240,7 +240,9 @@ def decoded_texts(directory: Path, split: str, tokenizer: Path) -> Iterator[str]
     vocabulary = BPETokenizer.load(tokenizer)
     ids = open_shard(directory, split, tokenizer=vocabulary)
     start = 0
-    for at in range(0, len(ids), SEARCHED):  # a caller that wants a few documents need not read the whole file
+    for at in range(
+        0, len(ids), SEARCHED
+    ):  # a caller that wants a few documents need not read the whole file
         for end in (at + np.flatnonzero(ids[at : at + SEARCHED] == vocabulary.eot_id)).tolist():
             yield vocabulary.decode(ids[start:end].tolist())
             start = end + 1

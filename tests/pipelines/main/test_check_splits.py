@@ -17,6 +17,7 @@ SPAM = DeduplicatedSpamConfig(
     test_fraction=0.2,
     gate_fraction=0.1,
     balance="none",
+    near_duplicates=None,
     max_dropped_share=1,
     seed=1,
 )

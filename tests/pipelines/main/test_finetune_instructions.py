@@ -98,7 +98,7 @@ def test_conversations_of_a_users_file_from_download_to_training(
         silent(), raw[2], *texts, Path("gate.json"), prepared, instructions=how, cluster=HERE
     )
     found = (Path("splits.json"), Path("contamination.json"))
-    spam = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, 0.1, "none", 1, seed=1)
+    spam = DeduplicatedSpamConfig("deduplicated", 0.1, 0.2, 0.1, "none", None, 1, seed=1)
     check_splits.main(silent(), *texts, prepared, *found, spam=spam, instructions=how, cluster=HERE)
     training = training_config(max_steps=60, batch_size=8)
     finetune(data, tmp_path / "out", config=replace(INSTRUCTIONS, training=training))
