@@ -211,7 +211,12 @@ def _examine_all(folders: Folders, waiting: Sequence[Path]) -> list[Outcome]:
             "it, or return to your own values with `make back`."
         )
     known = read_known(
-        folders.raw, folders.spam, folders.corpus, folders.instructions, read_increments(folders.labelled)
+        folders.raw,
+        folders.spam,
+        folders.corpus,
+        folders.instructions,
+        read_increments(folders.labelled),
+        params.spam.near_duplicates,
     )
     recorded = {path.stem for path in folders.increments}
     outcomes: list[Outcome] = []

@@ -38,6 +38,8 @@ KNOWN = Known(
     placed=[("see you at six", "train"), ("win 000 now", "gate")],
     learned=None,
     evaluated=(NearIndex(["this one is in the test set"]),),
+    held_out=(),
+    near=None,
 )
 
 
@@ -249,9 +251,12 @@ def test_what_is_known(tmp_path: Path) -> None:
         write_jsonl(tmp_path / f"corpus/{split}.jsonl", [{"id": split, "messages": ["talk", split]}])
     write_jsonl(tmp_path / "raw.jsonl", [message("dropped"), message("sms train")])
     new = [message(text) | {"split": "gate"} for text in ("sms gate", "not yet prepared")]
-    known = read_known(*(tmp_path / name for name in ("raw.jsonl", "spam", "corpus", "instructions")), new)
+    known = read_known(
+        *(tmp_path / name for name in ("raw.jsonl", "spam", "corpus", "instructions")), new, None
+    )
     assert set(known.labels) == {"dropped", "sms train", "sms gate", "not yet prepared"}
     assert known.placed == [("sms train", "train"), ("sms gate", "gate"), ("not yet prepared", "gate")]
+    assert known.held_out == ["sms val", "sms test"]
     (index,) = known.evaluated
     evaluated = [
         "sms val",
@@ -271,4 +276,4 @@ def test_what_is_known(tmp_path: Path) -> None:
     assert all(known.learned.find(text) for text in ("talk", "train", "do train"))
     (tmp_path / "spam/gate.jsonl").unlink()
     with pytest.raises(BadInput, match=r"gate\.jsonl does not exist"):
-        read_known(*(tmp_path / name for name in ("raw.jsonl", "spam", "corpus", "instructions")), new)
+        read_known(*(tmp_path / name for name in ("raw.jsonl", "spam", "corpus", "instructions")), new, None)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.datasets.corpus import NearDuplicates
 from groundup.datasets.increments import (
     BETWEEN,
     CONFLICTING,
@@ -48,6 +49,8 @@ KNOWN = Known(
     ],
     learned=TextIndex([["hello there", "how are you"]]),
     evaluated=(NearIndex(["in test", "What is 1 + 2?"]),),
+    held_out=["in test", "call me back before noon"],
+    near=NearDuplicates(similarity=0.6, words=1),
 )
 
 
@@ -68,6 +71,9 @@ KNOWN = Known(
         (f"{PHRASE} {OTHER}", "ham", BETWEEN),
         ("How are you?", "ham", "train"),  # the model has read it
         (":-)", "ham", "chosen"),
+        ("please call me back before noon", "ham", EVALUATED),  # five of six words
+        ("please call me back at noon", "ham", "chosen"),  # four of seven
+        ("in a train 1", "ham", "train"),
     ],
 )
 def test_one_message(text: str, label: str, verdict: str) -> None:
@@ -94,7 +100,7 @@ def test_messages_of_one_file_are_compared_with_each_other() -> None:
 
 
 def test_nothing_is_known() -> None:
-    nothing = Known({}, (), None, ())
+    nothing = Known({}, (), None, (), (), None)
     assert judge([], nothing, lambda _: "train") == []
     assert judge([row("a"), row("a")], nothing, lambda _: "train") == ["train", DUPLICATE]
 
@@ -113,14 +119,18 @@ def test_added_rows_join_the_groups_of_their_near_duplicates() -> None:
         "In test!": "gate",
         "new 1": "gate",
         "new 2": "train",
+        "well in test": "gate",
+        "not yet 3": "gate",
+        "yet not a 3": "train",
     }
     new = [row(text, split=split, increment="x") for text, split in texts.items()]
-    grown, facts = add(new, splits, None, NearIndex(()))
-    assert facts == {"rows": 6, "train": 3, "gate": 1, "dropped": {EVALUATED: 2}}
+    grown, facts = add(new, splits, None, NearIndex(()), NearDuplicates(0.6, 1))
+    assert facts == {"rows": 9, "train": 5, "gate": 1, "dropped": {EVALUATED: 3}}
     assert (grown["val"], grown["test"]) == (splits["val"], splits["test"])
     place = {one["text"]: (name, one["group"]) for name, part in grown.items() for one in part}
     assert place["pay 2"] == ("train", "pay 1") and place["see 2"] == ("gate", "see 1")
     assert place["new 1"] == place["new 2"] == ("train", "new 1")  # recorded apart, in two clones
+    assert place["not yet 3"] == place["yet not a 3"] == ("train", "not yet 3")  # the same words but one
     assert splits["train"] == [row("pay 1", group="pay 1")]
 
 

@@ -15,7 +15,8 @@ from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
 from groundup.interop.configs import WRITTEN, yarn_attention
 from groundup.interop.export_gguf import export_gguf
-from groundup.interop.gguf import load_gguf
+from groundup.interop.gguf import load_model
+from groundup.interop.gguf_file import open_gguf
 from groundup.interop.model_card import CardFacts
 from groundup.interop.published import load_published
 from groundup.nn.config import RopeScaling
@@ -119,7 +120,7 @@ def test_matrices_in_fewer_bits(dtype: Any, bound: float, tokenizer: BPETokenize
         tokenizer, tmp_path / "ours", n_inner=80
     )  # rows of 80 values: no whole number of blocks
     export_gguf(checkpoint, tmp_path / "m.gguf", dtype)
-    back = load_gguf(tmp_path / "m.gguf").state_dict()
+    back = load_model(open_gguf(tmp_path / "m.gguf")).state_dict()
     for name, tensor in checkpoint.model.state_dict().items():
         wrong = (back[name] - tensor).abs().max() / tensor.abs().max()
         assert wrong <= (bound if tensor.dim() > 1 else 0), name

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from groundup.errors import BadInput
-from groundup.interop.gguf import NAMES, load_gguf, permute, stop_ids, undo_permute, without_padding
+from groundup.interop.gguf import NAMES, load_model, permute, stop_ids, undo_permute, without_padding
+from groundup.interop.gguf_file import open_gguf
 from tests.interop.test_huggingface import llama, randomised
 
 gguf = pytest.importorskip("gguf")
@@ -75,7 +76,7 @@ def test_logits_equal_those_of_transformers(tied: bool, tmp_path: Path) -> None:
         weights.pop("lm_head.weight")
         reference.state_dict = lambda: weights
     write(tmp_path / "m.gguf", reference)
-    model = load_gguf(tmp_path / "m.gguf")
+    model = load_model(open_gguf(tmp_path / "m.gguf"))
     idx = torch.randint(61, (3, 32))
     torch.testing.assert_close(model.logits(model(idx)), reference(idx).logits, atol=1e-4, rtol=0)
     assert model.config.tie_embeddings == tied
@@ -86,7 +87,7 @@ def test_quantised_weights_are_those_of_the_package(tmp_path: Path) -> None:
     reference = randomised(lambda: llama(intermediate_size=64))
     kind = gguf.GGMLQuantizationType.Q8_0
     write(tmp_path / "m.gguf", reference, kind)
-    model = load_gguf(tmp_path / "m.gguf")
+    model = load_model(open_gguf(tmp_path / "m.gguf"))
     down = reference.model.layers[1].mlp.down_proj.weight.numpy()
     expected = gguf.dequantize(gguf.quantize(down, kind), kind)
     assert np.array_equal(model.h[1].mlp.c_proj.weight.numpy(), expected)
@@ -100,7 +101,7 @@ def test_yarn_as_in_transformers(tmp_path: Path) -> None:
     write(
         tmp_path / "m.gguf", reference, scaling={"type": "yarn", "factor": 4.0, "original_context_length": 8}
     )
-    model = load_gguf(tmp_path / "m.gguf")
+    model = load_model(open_gguf(tmp_path / "m.gguf"))
     idx = torch.randint(61, (3, 32))
     torch.testing.assert_close(model.logits(model(idx)), reference(idx).logits, atol=1e-4, rtol=0)
 
@@ -108,27 +109,27 @@ def test_yarn_as_in_transformers(tmp_path: Path) -> None:
 def test_what_is_no_llama_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     with pytest.raises(BadInput, match="does not exist"):
-        load_gguf(path)
+        load_model(open_gguf(path))
     reference = randomised(lambda: llama(intermediate_size=64))
     write(path, reference, architecture="qwen2")
     with pytest.raises(BadInput, match="of type 'qwen2'; expected llama"):
-        load_gguf(path)
+        load_model(open_gguf(path))
     write(path, reference, **{"rope.dimension_count": 4})
     with pytest.raises(BadInput, match="rotates 4 of 8 channels"):
-        load_gguf(path)
+        load_model(open_gguf(path))
     write(path, reference, scaling={"type": "longrope"})
     with pytest.raises(BadInput, match="by 'longrope'; expected linear, plain yarn"):
-        load_gguf(path)
+        load_model(open_gguf(path))
     write(path, reference, block_count=3)
     with pytest.raises(BadInput, match=r"missing model.layers.2.input_layernorm.weight"):
-        load_gguf(path)
+        load_model(open_gguf(path))
     write(path, reference)
     path.write_bytes(path.read_bytes()[:20_000])
     with pytest.raises(BadInput, match="truncated"):
-        load_gguf(path)
+        load_model(open_gguf(path))
     path.write_bytes(b"no model at all, whatever its name says")
     with pytest.raises(BadInput, match="not a GGUF file"):
-        load_gguf(path)
+        load_model(open_gguf(path))
 
 
 FIELDS: dict[str, Any] = {
@@ -155,4 +156,4 @@ def test_unused_tokens_at_the_end_are_removed() -> None:
 def test_a_config_with_more_layers_than_tensors_is_refused_at_once(tmp_path: Path) -> None:
     write(tmp_path / "m.gguf", randomised(lambda: llama(intermediate_size=64)), block_count=2**31 - 1)
     with pytest.raises(BadInput, match="tensors for the 2147483647 layers of its config"):
-        load_gguf(tmp_path / "m.gguf")
+        load_model(open_gguf(tmp_path / "m.gguf"))

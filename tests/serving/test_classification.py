@@ -7,7 +7,7 @@ import pytest
 from groundup.model import Model
 from tests.serving.running import Running
 
-TEXTS = ["tea and cake", "WIN a prize", ""]
+TEXTS = ["tea and cake", "WIN a prize", "", "tea and cake " * 5000]  # the last one is cut
 
 
 def test_classes_are_those_of_the_library(server: Running) -> None:

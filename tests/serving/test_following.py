@@ -82,6 +82,7 @@ def test_a_moved_alias_loses_no_request(
             stop.set()
             for client in clients:
                 client.join()
+        assert f"models:/{NAME}/3" in printed and printed.count(said) == 1
         assert "version 1 keeps answering" in printed and "chat: version 2 answers now" in printed
         assert len({*answers}) == 2 and {version for version, _ in answers} == {"1", "2"}
 

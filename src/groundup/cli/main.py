@@ -175,7 +175,8 @@ def chat(
 
     A model with a chat template keeps a conversation; the instruction model answers each task separately, and
     /examples shows tasks that it was trained on. Ctrl-C stops an answer, Ctrl-D ends the chat, /help lists commands.
-    Without a terminal, every line of standard input is a message.
+    Without a terminal, lines of standard input are read as if they were typed: after an instruction without its
+    input, the next line is the input.
 
     \b
       groundup chat

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le
 
 from groundup.datasets.catalogue import Dataset, Expect
-from groundup.datasets.corpus import unit_hash
+from groundup.datasets.corpus import NearDuplicates, unit_hash
 from groundup.datasets.increments import DUPLICATE, GATE, GROWING, TRAIN, Known, judge, labels_by_key
 from groundup.datasets.instructions import EVALUATED as INSTRUCTION_SPLITS
 from groundup.datasets.instructions import prompt_of, training_texts
@@ -227,7 +227,12 @@ def increment_row(row: Message, split: str) -> Message:
 
 
 def read_known(
-    raw: Path, spam: Path, corpus: Path, instructions: Path, increments: Sequence[Message]
+    raw: Path,
+    spam: Path,
+    corpus: Path,
+    instructions: Path,
+    increments: Sequence[Message],
+    near: NearDuplicates | None,
 ) -> Known:
     """Read what new messages are compared with.
 
@@ -235,6 +240,7 @@ def read_known(
         raw: the raw messages, JSON Lines.
         spam, corpus, instructions: folders of the prepared splits.
         increments: rows as from `read_increments`; they may be in the splits already.
+        near: see `Known`.
 
     Raises:
         BadInput: a file is missing: the pipeline has not run.
@@ -247,7 +253,8 @@ def read_known(
     placed += [(row["text"], row["split"]) for row in increments if row["id"] not in prepared]
     learned: list[Text] = [d["messages"] for split in ("train", "gate") for d in documents[split]]
     learned += [text for row in tasks["train"] for text in training_texts(row)]
-    evaluated = [message["text"] for split in ("val", "test") for message in messages[split]]
+    held_out = [message["text"] for split in ("val", "test") for message in messages[split]]
+    evaluated = [*held_out]
     evaluated += [text_of(d["messages"]) for split in ("val", "gate") for d in documents[split]]
     evaluated += [prompt_of(row) for split in INSTRUCTION_SPLITS for row in tasks[split]]
     return Known(
@@ -255,6 +262,8 @@ def read_known(
         placed=placed,
         learned=TextIndex(learned),
         evaluated=(NearIndex(evaluated),),
+        held_out=held_out,
+        near=near,
     )
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from groundup.datasets.corpus import NearDuplicates
 from groundup.errors import BadInput
 from groundup.text.duplicates import key_of
 from groundup.text.jsonl import read_jsonl_file
 from groundup.text.labels import LABELS
-from groundup.text.near_duplicates import NearIndex, near_groups
+from groundup.text.near_duplicates import NearIndex, near_groups, similar_pairs
 
 Message = dict[str, Any]
 Splits = dict[str, list[Message]]
@@ -40,6 +41,15 @@ class Known:
     """What occurs in other training texts: it never goes to gate."""
     evaluated: Sequence[Container[str]]
     """Near duplicates of evaluation texts, which are refused. Gate messages are not among them, only in `placed`."""
+    held_out: Sequence[str]
+    """The texts of val and test, with which no new message may share most of its words."""
+    near: NearDuplicates | None
+    """How many words near duplicates share, beside those that differ only in numbers or share 13 consecutive words;
+    None: only these are near duplicates."""
+
+    def pairs(self, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Return the pairs of texts that share most of their words."""
+        return similar_pairs(texts, self.near.similarity, self.near.words) if self.near else []
 
 
 def labels_by_key(messages: Iterable[Message]) -> dict[str, set[str]]:
@@ -74,7 +84,14 @@ def judge(messages: Sequence[Message], known: Known, choose: Callable[[Sequence[
             verdicts.append("")
             seen.add(key)
     fresh = [i for i, verdict in enumerate(verdicts) if not verdict]
-    groups = near_groups([text for text, _ in known.placed] + [messages[i]["text"] for i in fresh])
+    texts = [*known.held_out, *(messages[i]["text"] for i in fresh)]
+    held_out = len(known.held_out)
+    for left, right in known.pairs(texts):
+        if left < held_out <= right:
+            verdicts[fresh[right - held_out]] = EVALUATED
+    fresh = [i for i in fresh if not verdicts[i]]
+    texts = [*(text for text, _ in known.placed), *(messages[i]["text"] for i in fresh)]
+    groups = near_groups(texts, known.pairs(texts))
     places: dict[int, set[str]] = defaultdict(set)
     members: dict[int, list[int]] = defaultdict(list)
     for group, (_, split) in zip(groups, known.placed, strict=False):
@@ -111,7 +128,11 @@ def read_increments(folder: Path) -> list[Message]:
 
 
 def add(
-    new: Sequence[Message], splits: Splits, learned: Container[str] | None, held_out: Container[str]
+    new: Sequence[Message],
+    splits: Splits,
+    learned: Container[str] | None,
+    held_out: Container[str],
+    near: NearDuplicates | None,
 ) -> tuple[Splits, dict[str, Any]]:
     """Add the rows of increments to train and gate: (splits, counts); val and test are unchanged.
 
@@ -123,15 +144,19 @@ def add(
         splits: the splits, without new rows.
         learned: see `Known`.
         held_out: near duplicates of evaluation texts of other datasets.
+        near: see `Known`.
 
     Returns:
         The splits, and {"rows": int, "train": int, "gate": int, "dropped": {reason: int}}.
     """
+    messages = [message["text"] for name in ("val", "test") for message in splits[name]]
     known = Known(
         labels=labels_by_key(message for part in splits.values() for message in part),
         placed=[(message["text"], name) for name in GROWING for message in splits[name]],
         learned=learned,
-        evaluated=(held_out, NearIndex(m["text"] for name in ("val", "test") for m in splits[name])),
+        evaluated=(held_out, NearIndex(messages)),
+        held_out=messages,
+        near=near,
     )
     verdicts = judge(new, known, choose_recorded)
     counts = Counter(verdicts)
@@ -139,7 +164,7 @@ def add(
     old = [message for name in GROWING for message in splits[name]]
     leaders: dict[int, str] = {}
     texts = [message["text"] for message in old] + [row["text"] for row, _ in joined]
-    groups = near_groups(texts)
+    groups = near_groups(texts, known.pairs(texts))
     for message, group in zip(old, groups, strict=False):
         leaders.setdefault(group, message["group"])
     grown = {name: list(part) for name, part in splits.items()}

@@ -287,7 +287,7 @@ def _deduplicated(
         dropped += Counter({"in held-out text of the corpus": len(apart)})
     if new:
         learned, held = (elsewhere.learned, elsewhere.held_out) if elsewhere else (None, NearIndex(()))
-        splits, facts["new"] = add(new, splits, learned, held)
+        splits, facts["new"] = add(new, splits, learned, held, near)
     if config.balance == "undersample":
         before = len(splits["train"])
         splits["train"] = _undersample(splits["train"], config.seed)

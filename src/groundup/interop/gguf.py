@@ -4,7 +4,6 @@ The package gguf dequantises one tensor at a time; gguf_file.py reads the file.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from groundup.errors import BadInput
 from groundup.generation.chat_template import ChatTemplate
 from groundup.interop.configs import checked, shared_fields
-from groundup.interop.gguf_file import GGUFFile, open_gguf
+from groundup.interop.gguf_file import GGUFFile
 from groundup.interop.gguf_rotary import FACTORS, read_scaling
 from groundup.interop.huggingface import empty_model
 from groundup.interop.layouts import llama
@@ -66,21 +65,12 @@ SIZES = {
 }
 
 
-def load_gguf(path: Path) -> Decoder:
-    """Load the model of a GGUF file, dequantised to float32, in evaluation mode.
-
-    Raises:
-        BadInput: the file is missing or damaged, its architecture is not Llama's, or tensors are missing, unexpected
-            or have another shape (each is named).
-    """
-    return load_model(open_gguf(path))
-
-
 def load_model(file: GGUFFile) -> Decoder:
     """Load the model of an open GGUF file, dequantised to float32, in evaluation mode.
 
     Raises:
-        BadInput: as `load_gguf` does.
+        BadInput: the architecture is not Llama's, or tensors are missing, unexpected or have another shape (each is
+            named).
     """
     config = read_config(file)
     check_layers(config, file.where, len(file.tensors))

@@ -16,7 +16,7 @@ from groundup.model import Model as Library
 from groundup.serving.answers import ERRORS, json_answer
 from groundup.serving.models import Model
 from groundup.serving.requests import ClassificationRequest, EmbeddingRequest
-from groundup.serving.tokens import check_length
+from groundup.serving.tokens import readable
 from groundup.tasks.classification import Classification as Found
 from groundup.tasks.classification import encode_texts
 
@@ -77,8 +77,9 @@ class Vectors(CreateEmbeddingResponse):
 async def classify(request: Request, body: ClassificationRequest) -> Response:
     """Classify texts, such as messages as ham or spam; a text beyond the context is cut at its end."""
     model: Model = request.app.state.models.named(body.model)
-    found = await _classes(model, body.input)
-    tokens = await model.run(_count, model, body.input)
+    texts = readable(model, body.input)
+    found = await _classes(model, texts)
+    tokens = await model.run(_count, model, texts)
     answer = Classification(
         id=f"classify-{secrets.token_hex(12)}",
         object="list",
@@ -97,7 +98,7 @@ async def moderate(request: Request, body: ClassificationRequest) -> Response:
     """Classify texts in the form of OpenAI's moderations: a text is flagged if its label is not the first."""
     model: Model = request.app.state.models.named(body.model)
     results = []
-    for found in await _classes(model, body.input):
+    for found in await _classes(model, readable(model, body.input)):
         scores = dict([*found.probabilities.items()][1:])
         categories = {label: label == found.label for label in scores}
         results.append(
@@ -114,10 +115,10 @@ async def embed(request: Request, body: EmbeddingRequest) -> Response:
     model: Model = request.app.state.models.named(body.model)
     if model.checkpoint.kind == "encoder_decoder":
         raise model.unsuitable("a decoder, an encoder or a classifier")
-    check_length(model, body.input)
-    vectors = await model.run(Library(model.checkpoint).embed, body.input)
+    texts = readable(model, body.input)
+    vectors = await model.run(Library(model.checkpoint).embed, texts)
     rows = [_base64(row) if body.encoding_format == "base64" else row.tolist() for row in vectors]
-    tokens = await model.run(_count, model, body.input)
+    tokens = await model.run(_count, model, texts)
     answer = Vectors(
         object="list",
         model=model.name,
@@ -130,13 +131,13 @@ async def embed(request: Request, body: EmbeddingRequest) -> Response:
 async def _classes(model: Model, texts: Sequence[str]) -> list[Found]:
     if model.checkpoint.kind != "classifier":
         raise model.unsuitable("a classifier")
-    check_length(model, texts)
     return await model.run(Library(model.checkpoint).classify, texts)
 
 
 def _count(model: Model, texts: Sequence[str]) -> int:
     checkpoint = model.checkpoint
-    return sum(map(len, encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)))
+    ids = encode_texts(checkpoint.tokenizer, texts, checkpoint.config.model.context_length)
+    return sum(map(len, ids))
 
 
 def _base64(vector: Tensor) -> str:

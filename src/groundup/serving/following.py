@@ -133,7 +133,13 @@ class Follower:
             if version is None:
                 known = ", ".join(one.version for one in reversed(versions)) or "(none yet)"
                 raise BadInput(f"{self.registered} has no version {number}; expected one of {known}")
-            checkpoint = load_checkpoint(registry.fetch_checkpoint(self.connection, version, Path(folder)))
+            fetched = registry.fetch_checkpoint(self.connection, version, Path(folder))
+            try:
+                checkpoint = load_checkpoint(fetched)
+            except BadInput as error:  # the folder is temporary, and another one at each attempt
+                raise BadInput(
+                    str(error).replace(str(fetched), f"models:/{self.registered}/{number}")
+                ) from error
         return Model(self.name, number, checkpoint, self.config)
 
     @property

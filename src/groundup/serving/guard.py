@@ -170,7 +170,7 @@ class Guard:
             try:
                 self._check(scope["path"], headers)
                 async with self._traffic.unless_ended():
-                    body = await _read(receive, headers, self._config.max_body)
+                    body = await _read(receive, self._config.max_body)
                     await self._answer(scope, body, receive, answer)
                 status = answer.status
             except HungUp:
@@ -248,7 +248,7 @@ class Guard:
             await asyncio.gather(work, watching, return_exceptions=True)
 
 
-async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
+async def _read(receive: Receive, limit: int) -> bytes:
     """Return the body of a request.
 
     Raises:

@@ -24,6 +24,11 @@ def check_length(model: Model, texts: Sequence[str]) -> None:
             )
 
 
+def readable(model: Model, texts: Sequence[str]) -> list[str]:
+    """Return the beginnings of texts from which the model reads its context, so that the rest is not encoded."""
+    return [text[: model.checkpoint.config.model.context_length * LONGEST_TOKEN] for text in texts]
+
+
 def check_ids(model: Model, ids: Sequence[int]) -> None:
     """Refuse token ids that the model does not have.
 
