@@ -16,12 +16,11 @@ from groundup.evaluation.language_model import total_nats
 from groundup.generation.choosing import probabilities
 from groundup.generation.decoding import generate
 from groundup.generation.sampling import Sampling
-from groundup.interop import published
 from groundup.interop.export_gguf import export_gguf
 from groundup.interop.export_huggingface import export_huggingface
 from groundup.interop.gguf_file import open_gguf
 from groundup.interop.huggingface import load_model
-from groundup.interop.published import load_published
+from groundup.interop.published import import_model, load_published
 from groundup.serving.model import ServedInstructions
 from groundup.tasks.instructions import respond
 from groundup.tasks.preferences import Preference, answer_log_probs, both_answers
@@ -76,7 +75,7 @@ def test_losses_are_those_of_the_tokens_alone(padded: tuple[Path, Any]) -> None:
 
 
 def test_only_tokens_are_drawn(padded: tuple[Path, Any], tmp_path: Path) -> None:
-    published.save_published(load_published(padded[0]), tmp_path / "out")
+    import_model(padded[0], tmp_path / "out")
     checkpoint = load_checkpoint(tmp_path / "out")
     rows = generate(checkpoint.model, [[5]] * 20, max_new_tokens=20, sampling=BOLD, stop_ids=[])
     assert max(max(row) for row in rows) < 318
@@ -146,13 +145,13 @@ def test_answers_stop_where_those_of_transformers_do(tmp_path: Path) -> None:
             parameter.normal_(std=0.5)
         reference.model.embed_tokens.weight[318:] = 0
     save_published(tmp_path / "in", reference)
-    published.save_published(load_published(tmp_path / "in"), tmp_path / "free")
+    import_model(tmp_path / "in", tmp_path / "free")
     free = load_checkpoint(tmp_path / "free")
     prompts = free.prompter().prompts(asked)
     whole = generate(free.model, prompts, max_new_tokens=40, sampling=Sampling(), stop_ids=[])
     ends = [whole[0][7], whole[1][3], 2]  # ends that come in the middle
     ends_of(tmp_path / "in", config=ends, generation_config=ends)
-    published.save_published(load_published(tmp_path / "in"), tmp_path / "out")
+    import_model(tmp_path / "in", tmp_path / "out")
     checkpoint = load_checkpoint(tmp_path / "out")
     assert set(checkpoint.stop_ids) == set(ends)
     expected = []
@@ -178,7 +177,7 @@ def test_answers_stop_where_those_of_transformers_do(tmp_path: Path) -> None:
 def test_ends_go_out_again(tmp_path: Path) -> None:
     save_published(tmp_path / "in", random_llama())
     ends_of(tmp_path / "in", generation_config=[2, 0])
-    published.save_published(load_published(tmp_path / "in"), tmp_path / "ours")
+    import_model(tmp_path / "in", tmp_path / "ours")
     export_huggingface(load_checkpoint(tmp_path / "ours"), tmp_path / "out")
     for name in ("config.json", "generation_config.json"):
         assert json.loads((tmp_path / "out" / name).read_text())["eos_token_id"] == [2, 0]
@@ -232,6 +231,6 @@ def test_old_folders_without_tokenizer_json(tmp_path: Path) -> None:
     for folder in ("gpt2", "bert"):
         for name in ("tokenizer.json", "tokenizer_config.json"):
             (tmp_path / folder / name).unlink()
-    gpt2, bert = (load_published(tmp_path / name) for name in ("gpt2", "bert"))
+    gpt2, bert = (import_model(tmp_path / name, tmp_path / f"{name}.out") for name in ("gpt2", "bert"))
     assert gpt2.tokenizer.encode("low newer") == expected and gpt2.chat_template is None
     assert bert.tokenizer.pieces("unable BAN") == pieces

@@ -13,6 +13,7 @@ from groundup.nn.lora import (
     add_adapters,
     merge,
     merge_and_unload,
+    scale_adapters,
     unmerge,
 )
 from tests.tiny import random_decoder
@@ -61,6 +62,15 @@ def test_a_new_adapter_changes_nothing_and_only_adapters_learn() -> None:
 
 
 @torch.no_grad()
+def test_scaled_adapters_add_so_much_of_what_they_added() -> None:
+    torch.manual_seed(0)
+    layer, x = LoRALinear(nn.Linear(6, 4), rank=2, alpha=4.0, dropout=0.0), torch.randn(3, 6)
+    nn.init.normal_(layer.lora_b)
+    before, base = layer(x), nn.functional.linear(x, layer.weight, layer.bias)
+    scale_adapters(layer, 0.25)
+    torch.testing.assert_close(layer(x) - base, 0.25 * (before - base))
+
+
 def test_merging_keeps_the_outputs_and_can_be_undone() -> None:
     model, idx = with_adapters(), torch.randint(11, (2, 7))
     unmerged, weights = model.logits(model(idx)), [layer.weight.clone() for layer in adapters(model)]

@@ -11,7 +11,7 @@ from groundup.errors import BadInput
 from groundup.hub import downloads as hub
 from groundup.hub.cache import cache_folder, cached, entry_name
 from groundup.hub.names import COMMIT, EXPECTED, HUB, MODELS, is_download
-from groundup.interop.published import Published, load_published, save_published
+from groundup.interop.published import Published, import_model, load_published, save_published
 
 # data/catalogue.yaml, as it was when groundup was installed
 CATALOGUE = Path(__file__).parents[1] / "catalogue.yaml"
@@ -128,6 +128,6 @@ def _imported(entry: str, source: Callable[[], Path], progress: bool) -> Path:
         path = source()
         if progress:
             print(f"importing {path} as a checkpoint in {cache_folder()}", file=sys.stderr)
-        save_published(load_published(path), out)
+        import_model(path, out)
 
     return cached(entry, make)

@@ -73,6 +73,17 @@ def load_published(path: Path) -> Published:
     return found
 
 
+def import_model(path: Path, out: Path) -> Published:
+    """Write the downloaded model at `path` as a checkpoint to `out`, and return it.
+
+    Raises:
+        BadInput: as `load_published` does.
+    """
+    found = load_published(path)
+    save_published(found, out)
+    return found
+
+
 def save_published(found: Published, out: Path) -> None:
     """Write a downloaded model as a checkpoint; its prompts use its chat template, if it has one."""
     save_checkpoint(

@@ -92,6 +92,14 @@ def adapter_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if name.endswith(ADAPTER)}
 
 
+@torch.no_grad()
+def scale_adapters(model: nn.Module, factor: float) -> None:
+    """Multiply by `factor` what each adapter adds to its layer's weight, which must not contain it yet."""
+    for layer in adapters(model):
+        assert not layer.merged
+        layer.lora_b.mul_(factor)
+
+
 def merge(model: nn.Module) -> None:
     """Merge all adapters of a model: add each to its layer's weight."""
     for layer in adapters(model):

@@ -17,6 +17,7 @@ from groundup.generation.decoding import generate
 from groundup.generation.prompts import Prompter, Request
 from groundup.generation.sampling import Sampling
 from groundup.nn.decoder import Decoder
+from groundup.nn.lora import scale_adapters
 from groundup.nn.trainable import freeze_all_but
 from groundup.tasks.rehearsal import encode_rehearsal
 from groundup.text.jsonl import read_splits
@@ -239,6 +240,11 @@ def finetune_checkpoint(
         rehearsed=rehearsed,
     )
     only_first_continues()
+    val_loss = best_row(history)["val/loss"]
+    if isinstance(config, LoRATrainingConfig) and config.adapter_scale < 1:
+        scale_adapters(base.model, config.adapter_scale)
+        scored = examples["val"][: config.eval_examples]
+        val_loss = answer_loss(base.model, scored, config.training.batch_size)
     save_checkpoint(
         out,
         base.model,
@@ -252,7 +258,7 @@ def finetune_checkpoint(
         data=data,
     )
     write_curve(curve, history)
-    return best_row(history)["val/loss"]
+    return val_loss
 
 
 def _checked_examples(

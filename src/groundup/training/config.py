@@ -298,19 +298,29 @@ class LoRATrainingConfig(InstructionTrainingConfig):
     """The section `finetune_lora` of the params.yaml of transfer.
 
     Raises:
-        BadInput: `rehearsal` is given without `lora`.
+        BadInput: `rehearsal`, or an `adapter_scale` below 1, is given without `lora`.
     """
 
     __pydantic_config__ = STRICT
 
     rehearsal: RehearsalConfig | None
     """Rehearse conversations and other texts; null = learn only the tasks, and forget how to talk."""
+    adapter_scale: Annotated[float, Gt(0), Le(1)]
+    """How much of the learned change is kept: after the training, what the adapters add is multiplied by this factor.
+    Between the downloaded and the finetuned weights lie models that do nearly as well at the new tasks and forget less
+    (WiSE-FT: Wortsman et al. 2022).
+    """
 
     def __post_init__(self) -> None:
         if self.rehearsal and not self.lora:
             raise BadInput(
                 "finetune_lora.rehearsal is given, but lora is null; expected adapters, since only the model without "
                 "them tells what to keep: set rehearsal to null too, or give lora."
+            )
+        if self.adapter_scale < 1 and not self.lora:
+            raise BadInput(
+                f"finetune_lora.adapter_scale is {self.adapter_scale:g}, but lora is null; expected adapters, which "
+                f"it scales: set it to 1, or give lora."
             )
 
 

@@ -17,7 +17,7 @@ from tests.tiny import CPU, training_config
 LORA = LoRAConfig(rank=2, alpha=4.0, dropout=0.0, targets=("c_attn", "c_fc"))
 CHOSEN: dict[str, Any] = {"prompt_style": "chat_template", "lora": LORA, "max_examples": 8}
 FINETUNE_LORA = LoRATrainingConfig(
-    **{**vars(INSTRUCTIONS), **CHOSEN}, rehearsal=RehearsalConfig(weight=1.0, batch_size=2)
+    **{**vars(INSTRUCTIONS), **CHOSEN}, rehearsal=RehearsalConfig(weight=1.0, batch_size=2), adapter_scale=0.5
 )
 REHEARSAL = RehearsalTextsConfig(
     seed=1, talks=6, max_new_tokens=3, max_tasks=2, conversations=6, max_tokens=8, batch_size=4

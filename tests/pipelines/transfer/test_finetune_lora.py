@@ -48,7 +48,9 @@ def test_the_loss_on_unseen_answers_falls(folder: Path) -> None:
 
 def test_without_adapters_the_last_blocks_are_finetuned_and_the_whole_model_is_saved(tmp_path: Path) -> None:
     make_published(tmp_path)
-    make_lora(tmp_path, replace(FINETUNE_LORA, lora=None, rehearsal=None, trainable_blocks=1))
+    make_lora(
+        tmp_path, replace(FINETUNE_LORA, lora=None, rehearsal=None, adapter_scale=1.0, trainable_blocks=1)
+    )
     published, tuned = (load_checkpoint(tmp_path / name) for name in ("published", "lora"))
     assert tuned.config.base is None and tuned.config.lora is None
     changed = {
@@ -76,6 +78,15 @@ def test_an_encoder_cannot_follow_instructions(tmp_path: Path) -> None:
 def test_rehearsal_needs_adapters() -> None:
     with pytest.raises(BadInput, match="rehearsal is given, but lora is null; expected adapters"):
         replace(FINETUNE_LORA, lora=None)
+
+
+def test_the_scale_needs_adapters_and_multiplies_what_they_add(folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"adapter_scale is 0\.5, but lora is null; expected adapters"):
+        replace(FINETUNE_LORA, lora=None, rehearsal=None)
+    half = load_file(folder / "lora/model.safetensors")
+    make_lora(folder, replace(FINETUNE_LORA, adapter_scale=1.0))
+    whole = load_file(folder / "lora/model.safetensors")
+    assert all(torch.equal(half[name], whole[name] / (2 if name.endswith("b") else 1)) for name in whole)
 
 
 def test_the_divergence_on_rehearsed_texts_is_recorded(folder: Path) -> None:
