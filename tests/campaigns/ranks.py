@@ -6,7 +6,8 @@ Each campaign trains a toy decoder to its end, `ddp` and `fsdp2`, and kills it o
 kernel does if memory is short, or all of them. The next attempt has another number of processes. The tokens that the
 steps have read must be exactly those of an undisturbed training in one process, and the losses within 1e-4 of its.
 The toy is trained in float64: in float32, rounding errors alone, which depend on the number of processes, become
-larger than that after sixty steps, and hide whatever else may differ. Trainings that are killed and continued on the same number must end with the same bytes as an undisturbed one on it.
+larger than that after sixty steps, and hide whatever else may differ. Trainings that are killed and continued on the
+same number must end with the same bytes as an undisturbed one on it.
 
 Prints a JSON report; the exit status is 1 if a training differs.
 """

@@ -1,25 +1,15 @@
 """Chat templates turn a conversation into text in the format that a model was trained on.
 
-Each chat model comes with its own template. It is untrusted Jinja code, so it runs in Jinja's sandbox and
-sees only the conversation. Templates are written for the environment of transformers, so this environment has
-the same settings, names and filters.
+Each chat model comes with its own template. It is untrusted Jinja code, so it runs in Jinja's sandbox, in a process of
+its own that has limits (see `template_process`), and sees only the conversation. Templates are written for the
+environment of transformers, so this environment has the same settings, names and filters.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
-from typing import Any
-
-import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
 
 from groundup.errors import BadInput
+from groundup.generation.template_process import PROCESS, TemplateFault
 
 Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content"}
 
@@ -38,25 +28,6 @@ class ChatTemplate:
     bos_token: str | None = None
     eos_token: str | None = None
 
-    @cached_property
-    def _compiled(self) -> jinja2.Template:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals |= {
-            "raise_exception": _refuse,
-            "strftime_now": lambda format: datetime.now().strftime(format),
-            "namespace": _PublicNamespace,
-        }
-        try:
-            return environment.from_string(self.source)
-        except Exception as error:  # Jinja compiles to Python, which may be invalid
-            raise BadInput(
-                f"the chat template is not valid Jinja ({error}); expected the template of the model: download the "
-                f"model again."
-            ) from error
-
     def render(self, messages: Sequence[Message], *, answer: bool) -> str:
         """Render a conversation as text by the chat template.
 
@@ -68,21 +39,24 @@ class ChatTemplate:
             BadInput: the template is damaged or refuses the conversation; the error quotes its reason.
         """
         tokens = {"bos_token": self.bos_token, "eos_token": self.eos_token}
+        values = {
+            "messages": [dict(message) for message in messages],
+            "tools": None,
+            "documents": None,
+            "add_generation_prompt": answer,
+            **{name: token for name, token in tokens.items() if token is not None},
+        }
         try:
-            return self._compiled.render(
-                messages=[dict(message) for message in messages],
-                tools=None,
-                documents=None,
-                add_generation_prompt=answer,
-                **{name: token for name, token in tokens.items() if token is not None},
-            )
-        except BadInput:
-            raise
-        except Exception as error:  # a template can fail in any way
+            return PROCESS.render(self.source, values)
+        except TemplateFault as error:
+            if error.stage == "compile":
+                raise BadInput(
+                    f"the chat template is not valid Jinja ({error}); expected the template of the model: download "
+                    f"the model again."
+                ) from error
             raise BadInput(
-                f"the chat template fails on a conversation of {len(messages)} messages ({type(error).__name__}: "
-                f"{error}); most templates expect the roles user and assistant in turn: correct the messages, or take "
-                f"another model."
+                f"the chat template fails on a conversation of {len(messages)} messages ({error}); most templates "
+                f"expect the roles user and assistant in turn: correct the messages, or take another model."
             ) from error
 
     def turns(self, messages: Sequence[Message], *, answer: bool = False) -> list[tuple[str, bool]]:
@@ -115,56 +89,3 @@ class ChatTemplate:
                 "answer."
             )
         return text[len(beginning) :]
-
-
-class _Generation(Extension):
-    """The Jinja block `{% generation %}` ... `{% endgeneration %}` of chat templates.
-
-    It marks the text that the assistant writes, and does not change it.
-    """
-
-    tags = {"generation"}  # noqa: RUF012  Jinja's own attribute
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        """Parse the block as a call, as transformers does: variables set in it are not visible later."""
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)
-
-    def _written(self, caller: Callable[[], str]) -> str:
-        return caller()
-
-
-class _PublicNamespace(Namespace):
-    """Jinja's `namespace`, restricted to names without a leading underscore.
-
-    Other names would give a chat template access to Python's own attributes.
-    """
-
-    def __init__(self, *args: Any, **values: Any) -> None:
-        super().__init__()
-        for name, value in dict(*args, **values).items():
-            self[name] = value
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if isinstance(name, str) and name.startswith("_"):
-            raise jinja2.exceptions.SecurityError(
-                f"a namespace takes no name that begins with an underscore: {name}"
-            )
-        super().__setitem__(name, value)
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def _refuse(message: str) -> Any:
-    raise jinja2.TemplateError(message)
