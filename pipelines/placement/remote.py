@@ -63,12 +63,18 @@ def pull(root: Path, outputs: Sequence[str]) -> None:
 def push_results(root: Path, stage: str) -> None:
     """Push the outputs of a stage and DVC's run cache, from which `take_over` takes them.
 
+    The working folder has to be in the project.
+
     Raises:
         BadInput: there is no remote, or it cannot be written.
     """
     dvc_yaml, name = split(stage)
     with explained(f"push the results of {stage}"), Repo(str(root), _wait_for_lock=True) as repo:
-        repo.push(targets=[f"{root / dvc_yaml}:{name}"], run_cache=True)
+        repo.push(targets=[f"{root / dvc_yaml}:{name}"])
+        # `dvc push --run-cache` leaves out outputs with `cache: false`, which the entries of the run cache name, too
+        entries = repo.stage_cache.push(None)
+        for objects in repo.stage_cache.get_used_objs(entries).values():
+            repo.cloud.push(objects)
 
 
 def take_over(root: Path, stage: str) -> bool:
