@@ -35,7 +35,7 @@ from groundup.monitoring.config import MonitorConfig
 from groundup.parallel.cluster import ClusterConfig
 from groundup.planning.params import PlannedParams
 from groundup.promotion.config import RetrainConfig
-from groundup.settings import STRICT, describe
+from groundup.settings import STRICT, describe, load_yaml
 from groundup.text.counts import counted
 from groundup.tokenizers.vocabularies import TrainVocabularyConfig, VocabularyConfig
 from groundup.tracking.models import TrackingConfig
@@ -260,7 +260,7 @@ def read_values(path: Path) -> Any:
         BadInput: the file is missing, unreadable or not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

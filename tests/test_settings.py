@@ -1,12 +1,14 @@
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
+import yaml
 from annotated_types import Ge, Le
 from pydantic import Discriminator, TypeAdapter, ValidationError
 
 from groundup.errors import BadInput
-from groundup.settings import STRICT, check_cron, check_schedule, describe
+from groundup.settings import STRICT, check_cron, check_schedule, describe, load_yaml
 
 
 @dataclass(frozen=True)
@@ -145,3 +147,30 @@ def test_time_zone_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["UTC", "Europe/Berlin"])
 def test_time_zone_accepted(name: str) -> None:
     check_schedule("0 3 * * 1", name)
+
+
+MERGED = "a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b, x: 3}\nd: [{x: 1}, {x: 2}]\n"
+
+
+def test_yaml_is_that_of_pyyaml() -> None:
+    assert load_yaml(MERGED) == yaml.safe_load(MERGED) == {
+        "a": {"x": 1}, "b": {"x": 1, "y": 2}, "c": {"x": 3, "y": 2}, "d": [{"x": 1}, {"x": 2}]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "the key 'a' occurs twice in one section.*line 3"),
+        ("a: {b: 1, b: 2}", "the key 'b' occurs twice"),
+        ("a: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("a: " + "9" * 5000, "4300 digits"),
+        ("a: 2026-99-01", "month must be in 1..12"),
+        ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("a: [", "while parsing"),
+    ],
+)
+def test_yaml_that_is_refused(text: str, words: str) -> None:
+    with pytest.raises(yaml.YAMLError) as caught:
+        load_yaml(text)
+    assert re.search(words, str(caught.value), re.DOTALL)

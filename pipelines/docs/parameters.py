@@ -135,7 +135,7 @@ def kind(schema: Schema) -> str:
         return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if "prefixItems" in schema:
         return f"[{', '.join(map(kind, schema['prefixItems']))}]"
-    bounds = "".join(f" {sign} {schema[key]:g}" for key, sign in BOUNDS.items() if key in schema)
+    bounds = "".join(f" {sign} {schema[key]:,}" for key, sign in BOUNDS.items() if key in schema)
     match schema.get("type"):
         case "array":
             return f"list of {kind(schema['items'])}"

@@ -1,17 +1,61 @@
-"""Validation of settings: dataclasses that refuse misspelt names, schedules, and errors as one line of text."""
+"""Settings: YAML that names each value once, dataclasses that refuse misspelt names, schedules, and errors as text."""
 
 import re
 import zoneinfo
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge, Lt
 from pydantic import ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-# A dataclass with `__pydantic_config__ = STRICT` refuses misspelt names.
-STRICT = ConfigDict(extra="forbid")
+if TYPE_CHECKING:
+    import yaml
+
+# A dataclass with `__pydantic_config__ = STRICT` refuses misspelt names, and numbers that are infinite or none.
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+Seed = Annotated[int, Ge(0), Lt(2**32)]  # which torch, NumPy and scikit-learn all take
 DISCRIMINATORS = ("kind", "protocol", "source")  # the fields that choose a variant of a union
 CRON_NAMES = frozenset("sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec".split())
+
+
+def load_yaml(text: str) -> Any:
+    """Return the content of a YAML text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML; a key occurs twice, of which PyYAML by itself would take the last; it is nested
+            too deeply, or has a number of thousands of digits.
+    """
+    import yaml
+
+    try:
+        return yaml.load(text, _loader())
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except ValueError as error:  # Python limits the digits of whole numbers, and the years of dates
+        raise yaml.YAMLError(str(error)) from None
+
+
+@cache
+def _loader() -> "type[yaml.SafeLoader]":
+    import yaml
+    from yaml.composer import ComposerError
+
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            seen: set[tuple[str, str]] = set()
+            for key, _ in node.value:
+                name = (key.tag, str(key.value))
+                if name in seen:
+                    raise ComposerError(
+                        None, None, f"the key {key.value!r} occurs twice in one section", key.start_mark
+                    )
+                seen.add(name)
+            return node
+
+    return Loader
 
 
 def describe(error: ValidationError, values: Any = None) -> str:

@@ -66,6 +66,32 @@ def test_all_problems_at_once_with_their_paths(tmp_path: Path, values: dict[str,
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("compute.threads", 100_000),  # such a number of threads ends the process
+        ("compute.processes", 10_000),
+        ("corpus.seed", -1),
+        ("pretrain.seed", 2**32),
+        ("finetune_spam.seeds", [1, -1]),
+        ("model.n_layer", 10**6),
+        ("model.context_length", 10**9),
+        ("pretrain.training.optimizer.max_lr", float("inf")),
+        ("pretrain.training.optimizer.max_lr", float("nan")),
+    ],
+)
+def test_values_that_would_kill_a_stage_are_refused(
+    tmp_path: Path, values: dict[str, Any], path: str, value: Any
+) -> None:
+    *sections, last = path.split(".")
+    place = values
+    for section in sections:
+        place = place[section]
+    place[last] = value
+    with pytest.raises(BadInput, match=rf"has 1 problem: {path}(\.1)?: Input should be"):
+        load_params("main", write(tmp_path, values))
+
+
 def test_checks_of_the_dataclasses_are_reported_too(tmp_path: Path, values: dict[str, Any]) -> None:
     values["finetune_spam"]["seeds"] = []
     values["compute"]["device"] = "tpu"

@@ -98,6 +98,16 @@ def test_refuses_an_empty_training_set() -> None:
         sorted_batches([], names, 2, 1, 0)
 
 
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(10**9, 1), (8, 10**9), (2000, 1)])
+def test_a_step_that_reads_more_rows_than_there_are_is_refused(batch_size: int, accumulate: int) -> None:
+    with pytest.raises(BadInput, match=r"a step reads [\d,]+ examples .*, but there are 1,500 to train on"):
+        sorted_batches([3] * 1500, list, batch_size, accumulate, seed=0)
+    with pytest.raises(BadInput, match=r"a step reads [\d,]+ windows"):
+        window_batches(np.zeros(15_001, np.uint16), 10, batch_size, accumulate, seed=0)
+    window_batches(np.zeros(15_001, np.uint16), 10, 1500, 1, seed=0)
+    sorted_batches([3] * 15, list, 1024, 1, seed=0)  # few rows
+
+
 def test_padding_by_hand() -> None:
     assert pad([[1, 2, 3], [4]], 9).tolist() == [[1, 2, 3], [4, 9, 9]]
     batch = classification_batch([[1, 2, 3], [4]], [1, 0])

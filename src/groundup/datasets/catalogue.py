@@ -21,7 +21,7 @@ from groundup.datasets.mixtures import Source, check_sources, mixed_limits
 from groundup.datasets.readers import READERS, canonical_lines
 from groundup.errors import BadInput
 from groundup.files import atomic_path
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed, load_yaml
 from groundup.text.counts import counted
 from groundup.text.shards import COMPRESSED, files_of, write_shards
 
@@ -130,7 +130,7 @@ class Generate:
     """Arguments of `verifiable.tasks.generate`, for a dataset that is generated instead of downloaded."""
 
     instances_per_family: int
-    seed: int
+    seed: Seed
 
     __pydantic_config__ = STRICT
 
@@ -210,7 +210,7 @@ def load_catalogue(path: Path) -> dict[str, Dataset]:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        entries = load_yaml(Path(path).read_text(encoding="utf-8"))
     # ValueError: the file is not UTF-8, or the path is not a valid one.
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise BadInput(

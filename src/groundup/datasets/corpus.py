@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 from groundup.text.documents import Document
 
 BLANK_MESSAGES = "blank messages"  # the only reason that counts messages; all others count documents
@@ -65,7 +65,7 @@ class CorpusConfig:
     """
     damaged_shards: Literal["refuse", "skip"]
     """What to do if a shard of a raw corpus is damaged: stop, or leave it out and name it in report.json."""
-    seed: int
+    seed: Seed
     """Another seed gives another split and another sample."""
 
 

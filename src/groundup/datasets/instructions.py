@@ -17,7 +17,7 @@ from pydantic import Discriminator
 from groundup.datasets.conversations import is_history, said_before
 from groundup.datasets.corpus import unit_hash
 from groundup.errors import BadInput
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.text.overlap import TextIndex
 
@@ -51,7 +51,7 @@ class DeduplicatedInstructionsConfig:
     """Families that are only evaluated, never trained on."""
     max_dropped_share: Annotated[float, Ge(0), Le(1)]
     """Largest share of the rows read that may be dropped; above it the stage stops."""
-    seed: int
+    seed: Seed
     """Another seed gives another split."""
 
 

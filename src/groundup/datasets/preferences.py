@@ -17,7 +17,7 @@ from groundup.datasets.corpus import unit_hash
 from groundup.datasets.instructions import prompt_of
 from groundup.datasets.mixtures import sample_families
 from groundup.errors import BadInput
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.verifiable.answers import check_for
 from groundup.verifiable.exact_match import Check
@@ -38,7 +38,7 @@ class MistakesConfig:
     __pydantic_config__ = STRICT
 
     source: Literal["mistakes"]
-    seed: int
+    seed: Seed
     """Another seed gives another choice of instructions."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     """Number of instructions taken from val, as a share of `instructions`."""
@@ -55,7 +55,7 @@ class VerifiableConfig:
     __pydantic_config__ = STRICT
 
     source: Literal["verifiable"]
-    seed: int
+    seed: Seed
     """Another seed gives another choice of instructions and of wrong answers."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     """Number of instructions taken from val, as a share of `instructions`."""
@@ -72,7 +72,7 @@ class JudgedPairsConfig:
     source: Literal["dataset"]
     dataset: str
     """A dataset of the catalogue with the role preferences, such as instruction_preferences."""
-    seed: int
+    seed: Seed
     """Another seed gives another split."""
     val_fraction: Annotated[float, Gt(0), Lt(1)]
     """Share of the pairs for validation."""

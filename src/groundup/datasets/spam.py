@@ -21,7 +21,7 @@ from groundup.datasets.increments import add, read_increments
 from groundup.errors import BadInput
 from groundup.files import scratch_folder
 from groundup.parallel.cluster import HERE, DaskConfig, ProcessesConfig
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 from groundup.text.duplicates import check_loss, keep_first, key_of
 from groundup.text.jsonl import read_jsonl, write_splits
 from groundup.text.labels import HAM, LABELS, SPAM
@@ -68,7 +68,7 @@ class DeduplicatedSpamConfig:
     """Largest share of the messages that may be dropped, apart from those that `balance` drops; above it the
     stage stops.
     """
-    seed: int
+    seed: Seed
     """Another seed gives another split."""
 
 

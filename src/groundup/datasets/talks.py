@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge
 
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class RehearsalTextsConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int
+    seed: Seed
     """Seeds the questions, and which tasks and conversations are chosen."""
     talks: Annotated[int, Ge(0)]
     """Number of conversations of two questions, which the downloaded model answers; 0 if it has no chat template."""

@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from groundup.datasets.corpus import unit_hash
 from groundup.errors import BadInput
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 from groundup.text.duplicates import check_loss
 from groundup.text.overlap import TextIndex
 
@@ -48,7 +48,7 @@ class VersesConfig:
     """Largest share of the verses that may be dropped (a verse in both Bibles counts once); above it the
     stage stops.
     """
-    seed: int
+    seed: Seed
     """Another seed gives another split."""
 
 

@@ -24,7 +24,7 @@ from groundup.embeddings.word_in_context import (
 )
 from groundup.errors import BadInput
 from groundup.evaluation.metrics import Bootstrap
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 
 if TYPE_CHECKING:
     from groundup.checkpoint import Checkpoint
@@ -60,7 +60,7 @@ class ContextualConfig:
     """Number of neighbours shown per sentence and layer."""
     batch_size: Annotated[int, Ge(1)]
     """Sentences encoded at once."""
-    seed: int
+    seed: Seed
     """Seeds the sample of messages and the resamples."""
     shown_pairs: Annotated[int, Ge(1)]
     """Number of sentence pairs on the page."""

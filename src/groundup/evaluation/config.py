@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class EvaluateConfig:
     """
     samples: Annotated[int, Ge(0)]
     """Number of tasks per family shown in reports/samples.jsonl."""
-    seed: int
+    seed: Seed
     """Seeds the resamples and the responses."""
 
 
@@ -44,7 +44,7 @@ class EvaluateLanguageConfig:
     """Longest n-gram of the language model to compare with, at most what fits in 64 bits."""
     texts: Annotated[int, Ge(1)]
     """Number of texts of each kind, for bits per byte."""
-    seed: int
+    seed: Seed
     """Seeds the choice of the pairs."""
 
 
@@ -66,7 +66,7 @@ class EvaluateStartsConfig:
     """Largest number of tokens of an answer to one of the questions in conversations (verifiable/questions.py)."""
     batch_size: Annotated[int, Ge(1)]
     """Number of instructions answered at once."""
-    seed: int
+    seed: Seed
     """Seeds the choice of instances."""
 
 

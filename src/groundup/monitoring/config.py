@@ -6,7 +6,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
-from groundup.settings import STRICT, check_schedule
+from groundup.settings import STRICT, Seed, check_schedule
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class MonitorConfig:
     """Number of random permutations behind every p-value."""
     policy: PolicyConfig
     """When drift starts a retraining."""
-    seed: int
+    seed: Seed
     """Seed of the samples and permutations."""
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ This module does not import torch, so importing it is quick.
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from groundup.errors import BadInput
 from groundup.settings import STRICT
@@ -265,17 +265,17 @@ class ModelParams:
 
     preset: Literal["gpt2", "modern", "llama", "transformer", "bert"]
     """The architecture (PRESETS in nn/config.py)."""
-    context_length: int
+    context_length: Annotated[int, Ge(1), Le(2**24)]
     """Largest number of tokens that the model reads at once."""
-    n_layer: int
+    n_layer: Annotated[int, Ge(1), Le(1000)]
     """Number of blocks."""
-    n_head: int
+    n_head: Annotated[int, Ge(1), Le(2**16)]
     """Attention heads per block."""
-    n_kv_head: int
+    n_kv_head: Annotated[int, Ge(1), Le(2**16)]
     """Heads of keys and values; fewer than n_head: grouped-query attention."""
-    n_embd: int
+    n_embd: Annotated[int, Ge(1), Le(2**17)]
     """Channels of the residual stream."""
-    dropout: float
+    dropout: Annotated[float, Ge(0), Lt(1)]
     """Share of activations set to zero in training."""
     ngram: NgramConfig | None = None
     """Embeddings of frequent n-grams, which are added to the token embeddings; null = none."""

@@ -12,7 +12,7 @@ from groundup.errors import BadInput
 from groundup.evaluation.config import EvaluateConfig
 from groundup.nn.config import ModelParams
 from groundup.planning.config import PlanConfig
-from groundup.settings import describe
+from groundup.settings import describe, load_yaml
 from groundup.text.counts import counted
 from groundup.tokenizers.bpe import BytePairConfig, TokenizerConfig
 from groundup.tracking.models import TrackingConfig
@@ -65,7 +65,7 @@ def read_planned(path: Path, overrides: Sequence[str] = ()) -> PlannedParams:
         BadInput: the file is missing or not YAML, an override names no value of the file, or a value is wrong.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} was not found; run in the project's folder, where params.yaml is.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -98,6 +98,6 @@ def _replace(values: Any, override: str) -> None:
             f"correct the name."
         )
     try:
-        place[last] = yaml.safe_load(text)
+        place[last] = load_yaml(text)
     except yaml.YAMLError as error:
         raise BadInput(f"-S {override}: {text!r} is not valid YAML; expected a value, such as 4.") from error

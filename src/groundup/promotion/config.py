@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 
-from groundup.settings import STRICT, check_schedule
+from groundup.settings import STRICT, Seed, check_schedule
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class GateConfig:
     """Number of resamples for the intervals of Matthews correlation, F1 and calibration error."""
     instances: Annotated[int, Ge(1)]
     """Largest number of instructions that both models answer; they are spread over the gate split."""
-    seed: int
+    seed: Seed
     """Seeds the resamples."""
 
 

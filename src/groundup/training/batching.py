@@ -18,6 +18,7 @@ Batches = Callable[[int], list[Batch]]
 # token ids of each text, or its features (T, C) from a frozen trunk
 Texts = Sequence[Sequence[int] | torch.Tensor]
 B = TypeVar("B")  # any type of batch
+FEW_ROWS = 1024  # so many fit into any memory
 
 
 class Example(NamedTuple):
@@ -64,7 +65,7 @@ def window_batches(
         A function from the step (from 0) to its micro-batches.
 
     Raises:
-        BadInput: the stream is shorter than one window and its next token.
+        BadInput: the stream is shorter than one window and its next token, or a step reads it more than once.
     """
     if len(ids) < context_length + 1:
         raise BadInput(
@@ -72,6 +73,7 @@ def window_batches(
             f"add text or lower model.context_length."
         )
     n_windows = (len(ids) - 1) // context_length
+    _check_step(batch_size, grad_accum_steps, n_windows, "windows")
 
     @lru_cache(maxsize=2)
     def order(epoch: int) -> tuple[int, NDArray[np.int64]]:
@@ -119,10 +121,11 @@ def sorted_batches(
         A function from the step (from 0) to its micro-batches.
 
     Raises:
-        BadInput: there are no examples.
+        BadInput: there are no examples, or a step reads them more than once.
     """
     if not lengths:
         raise BadInput("there is no training example; expected at least one: check the prepared data.")
+    _check_step(batch_size, grad_accum_steps, len(lengths), "examples")
 
     @lru_cache(maxsize=2)
     def order(epoch: int) -> NDArray[np.int64]:
@@ -137,6 +140,16 @@ def sorted_batches(
         return [collate(examples) for examples in micro_batches]
 
     return batches
+
+
+def _check_step(batch_size: int, grad_accum_steps: int, n_rows: int, name: str) -> None:
+    """Refuse a step of more rows than there are, apart from few: they teach no more and may not fit in memory."""
+    size = batch_size * grad_accum_steps
+    if size > max(n_rows, FEW_ROWS):
+        raise BadInput(
+            f"a step reads {size:,} {name} (batch_size {batch_size:,} times grad_accum_steps {grad_accum_steps:,}), "
+            f"but there are {n_rows:,} to train on; expected at most so many: lower batch_size."
+        )
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:

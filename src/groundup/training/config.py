@@ -11,7 +11,7 @@ from pydantic import Discriminator
 
 from groundup.errors import BadInput
 from groundup.nn.config import LoRAConfig, ModelParams, Pooling
-from groundup.settings import STRICT
+from groundup.settings import STRICT, Seed
 
 Positive = Annotated[int, Ge(1)]
 Count = Annotated[int, Ge(0)]
@@ -33,13 +33,13 @@ class ComputeConfig:
     """Precision of matrix products; auto: bfloat16 on devices that have it in hardware (CUDA, and CPUs with AMX for
     models of at least 128 channels), else float32. Muon's iteration is in bfloat16 on CPUs with AMX at any width.
     """
-    threads: Positive
+    threads: Annotated[int, Ge(1), Le(1024)]
     """Number of CPU threads of each process. Results are bit-identical only for the same number."""
     compile: bool
     """Use torch.compile: it takes about a minute at the start, then steps are faster."""
     # How a training is spread changes no result but for rounding, so that a state is continued however it was saved:
     # `Resume` names states after the text of this object, in which these fields are left out.
-    processes: Positive = field(default=1, repr=False)
+    processes: Annotated[int, Ge(1), Le(1024)] = field(default=1, repr=False)
     """Number of processes on this machine that train together, each with its share of the rows of every micro-batch;
     on GPUs, one per GPU. See docs/distributed.md, also for several machines.
     """
@@ -210,7 +210,7 @@ class PretrainConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int
+    seed: Seed
     """Seeds the weights, the order of the text and dropout."""
     training: TrainingConfig
     eval_tokens: Positive
@@ -237,7 +237,7 @@ class SpamTrainingConfig:
 
     __pydantic_config__ = STRICT
 
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     """One classifier is trained per seed; the table shows their mean, and the best on val is kept."""
     pooling: Pooling
     """How the hidden states of a text become one vector (see SequenceClassifier)."""
@@ -262,7 +262,7 @@ class InstructionTrainingConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int
+    seed: Seed
     """Seeds the order of the examples and dropout."""
     prompt_style: Literal["alpaca", "alpaca_short", "chat_template"]
     """How a request becomes a prompt (generation/prompts.py)."""
@@ -330,7 +330,7 @@ class PreferenceConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int
+    seed: Seed
     """Seeds the choice of pairs, their order, the adapters and dropout."""
     beta: Annotated[float, Gt(0)]
     """Strength of the pull towards the reference model. A reward is beta times a difference of log
@@ -381,7 +381,7 @@ class ObjectivesConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int
+    seed: Seed
     """Seeds the weights, the order of the text, the choice of hidden tokens, and dropout."""
     model: ModelParams
     """Shape of both models."""
@@ -468,7 +468,7 @@ class TranslationConfig:
 
     __pydantic_config__ = STRICT
 
-    seed: int
+    seed: Seed
     """Seeds the weights, the order of the pairs and dropout."""
     vocab_size: Positive
     """Size of the byte-pair vocabulary, learned from both sides of the training pairs."""
@@ -517,7 +517,7 @@ class EvaluateTranslationConfig:
     """Number of sentences translated at once."""
     bootstrap_samples: Positive
     """Number of paired resamples of the test verses; with fewer than 40, no difference can be significant."""
-    seed: int
+    seed: Seed
     """Seeds the choice of the verses shown."""
     samples: Count
     """Number of verses shown with every system's translation."""
