@@ -12,7 +12,7 @@ SOUND = {
     "batch_size": 1,
     "before_per_family": 1,
     "samples": 0,
-    "seed": -1,
+    "seed": 0,
 }
 
 
@@ -24,7 +24,7 @@ def test_the_smallest_values_are_valid() -> None:
     ("key", "value"),
     [
         ("bootstrap_samples", 0), ("confidence", 0), ("confidence", 1), ("max_new_tokens", 0), ("batch_size", 0),
-        ("before_per_family", 0), ("samples", -1), ("seed", None), ("sample", 1),
+        ("before_per_family", 0), ("samples", -1), ("seed", None), ("seed", -1), ("sample", 1),
     ],
 )  # fmt: skip
 def test_values_that_measure_nothing_are_rejected(key: str, value: Any) -> None:
