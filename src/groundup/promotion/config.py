@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
+from pydantic import ConfigDict
 
 from groundup.settings import STRICT, Seed, check_schedule
 
@@ -12,7 +13,7 @@ from groundup.settings import STRICT, Seed, check_schedule
 class GateConfig:
     """The rules by which a challenger replaces the champion. A limit of `.inf` never vetoes."""
 
-    __pydantic_config__ = STRICT
+    __pydantic_config__ = STRICT | ConfigDict(allow_inf_nan=True)
 
     yearly_error: Annotated[float, Gt(0), Lt(1)]
     """Largest probability of a promotion within a year in which no challenger is better. Each registered model has its
