@@ -137,6 +137,19 @@ def test_refuses_truncated_weights(folder: Path, cut: int) -> None:
         load_checkpoint(folder)
 
 
+def test_refuses_values_that_are_no_weights(folder: Path) -> None:
+    sound = load_file(folder / "model.safetensors")
+    for wrong, words in (
+        (sound["wte.weight"].to(torch.int8), "is int8 instead of float32"),
+        (sound["wte.weight"] / 0, "values that are infinite or not a number"),
+    ):
+        save_file(sound | {"wte.weight": wrong}, folder / "model.safetensors")
+        with pytest.raises(
+            BadInput, match=rf"model\.safetensors: wte\.weight .*{words}; expected the weights"
+        ):
+            load_checkpoint(folder)
+
+
 def test_names_every_tensor_that_does_not_match(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["h.1.mlp.c_fc.weight"], weights["lm_head.weight"]

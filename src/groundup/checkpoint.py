@@ -30,7 +30,7 @@ from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
 from groundup.nn.encoder_decoder import EncoderDecoder
 from groundup.nn.lora import ADAPTER, add_adapters, merge_and_unload
-from groundup.nn.weights import Shape, keep_tokens, mismatches, on_meta, save_weights, shapes_of
+from groundup.nn.weights import Shape, keep_tokens, mismatches, on_meta, save_weights, shapes_of, unusable
 from groundup.settings import STRICT, describe
 from groundup.tokenizers.loading import Tokenizer, load_tokenizer
 
@@ -363,15 +363,20 @@ def load_weights(model: nn.Module, file: Path, *, partial: bool = False) -> None
             classifier.
 
     Raises:
-        BadInput: the file is damaged, or tensors are missing, unexpected or of another shape; the message
-            names each.
+        BadInput: the file is damaged, or tensors are missing, unexpected or of another shape (the message names
+            each), or one has another kind of values, or values that are not finite.
     """
     found, own = _shapes(file), model.state_dict()
     _compare(model, found, file.parent, partial)
     try:
         with safe_open(file, framework="pt") as opened, torch.no_grad():
             for name in found:
-                own[name].copy_(opened.get_tensor(name))
+                tensor = opened.get_tensor(name)
+                if problem := unusable(tensor, own[name].dtype):
+                    raise BadInput(
+                        f"{file}: {name} {problem}; expected the weights of a model: {_restore(file.parent)}."
+                    )
+                own[name].copy_(tensor)
     except SafetensorError as error:
         raise BadInput(f"{file} is damaged ({error}); {_restore(file.parent)}.") from error
 

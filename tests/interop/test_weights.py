@@ -112,3 +112,12 @@ def test_integers_are_no_weights(tmp_path: Path) -> None:
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(BadInput, match=r"stores model\.norm\.weight as I8; expected F64, F32, F16, BF16"):
         load_model(tmp_path)
+
+
+def test_values_that_are_not_finite_are_no_weights(tmp_path: Path) -> None:
+    random_llama().save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["model.norm.weight"][3] = torch.nan
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(BadInput, match=r"model\.norm\.weight has 1 values that are infinite or not a number"):
+        load_model(tmp_path)

@@ -13,6 +13,10 @@ from tests.tiny import model_config, model_params
     [
         ({"n_embd": 18}, "n_embd 18, n_head 4"),
         ({"n_kv_head": 3}, "n_kv_head 3"),
+        ({"norm_eps": 0.0}, "norm_eps 0.0"),
+        ({"norm_eps": float("nan")}, "norm_eps nan"),
+        ({"rope_base": -5.0}, "rope_base -5.0"),
+        ({"rope_base": float("inf")}, "rope_base inf"),
         ({"n_head": 0, "vocab_size": 0}, "vocab_size 0, n_head 0"),
         ({"n_embd": 12, "n_head": 4}, "n_embd / n_head is 3"),
         ({"ngram_orders": ()}, "ngram_rows 300"),

@@ -18,7 +18,7 @@ from groundup.nn.classifier import SequenceClassifier
 from groundup.nn.config import ModelConfig
 from groundup.nn.decoder import Decoder
 from groundup.nn.encoder import Encoder
-from groundup.nn.weights import Shape, mismatches
+from groundup.nn.weights import Shape, mismatches, unusable
 
 INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
 FLOATS = ("F64", "F32", "F16", "BF16")  # types of tensors that are not quantised
@@ -158,7 +158,8 @@ def read_weights(model: Decoder | Encoder | SequenceClassifier, layout: Layout, 
         source: the tensors.
 
     Raises:
-        BadInput: tensors are missing, unexpected or have another shape; the message names all of them.
+        BadInput: tensors are missing, unexpected or have another shape (the message names all of them), or one has
+            values that are not finite.
     """
     stored = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     own = {name: tuple(tensor.shape) for name, tensor in stored.items()}
@@ -177,6 +178,11 @@ def read_weights(model: Decoder | Encoder | SequenceClassifier, layout: Layout, 
     for name, theirs in sorted(layout.items(), key=lambda entry: -math.prod(own[entry[0]])):
         joined = theirs.join([source.tensor(part) for part in theirs.names])
         weights[name] = joined.to(stored[name].dtype).contiguous()
+        if problem := unusable(weights[name], stored[name].dtype):
+            raise BadInput(
+                f"{source.where}: {' and '.join(theirs.names)} {problem}; expected the weights of a model: download "
+                f"it again, or choose another model."
+            )
     model.load_state_dict(weights, strict=False, assign=True)
     trunk = model.trunk if isinstance(model, SequenceClassifier) else model
     if trunk.config.tie_embeddings:

@@ -3,6 +3,7 @@
 This module does not import torch, so importing it is quick.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -178,6 +179,11 @@ class ModelConfig:
             raise BadInput(
                 f"model: context_length is {self.context_length}; expected at most {LONGEST}, since the numbers of "
                 f"later positions are not exact in float32: correct it."
+            )
+        if not (0 < self.norm_eps < math.inf and 0 < self.rope_base < math.inf):
+            raise BadInput(
+                f"model: found norm_eps {self.norm_eps} and rope_base {self.rope_base}; expected finite numbers above "
+                f"0: correct them."
             )
         if self.n_inner is not None and self.n_inner < 1:
             raise BadInput(

@@ -59,6 +59,25 @@ def mismatches(wanted: Mapping[str, Shape], found: Mapping[str, Shape]) -> list[
     ]
 
 
+def unusable(tensor: Tensor, wanted: torch.dtype) -> str:
+    """Return why the values of a weight tensor cannot be those of a model's parameter, in words; "" if they can.
+
+    Args:
+        tensor: the values.
+        wanted: the type of the parameter.
+    """
+    if tensor.is_floating_point() != wanted.is_floating_point or (
+        wanted.is_floating_point and tensor.itemsize < 2
+    ):
+        return (
+            f"is {str(tensor.dtype).removeprefix('torch.')} instead of {str(wanted).removeprefix('torch.')}"
+        )
+    # the sum is several times as fast as a look at every value, but may overflow
+    if not wanted.is_floating_point or tensor.sum(dtype=torch.float32).isfinite() or tensor.isfinite().all():
+        return ""
+    return f"has {int((~tensor.isfinite()).sum())} values that are infinite or not a number"
+
+
 def keep_tokens(model: Decoder | Encoder | EncoderDecoder, n: int) -> None:
     """Keep only the first `n` rows of a model's token table and output head, in place.
 
